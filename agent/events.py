@@ -1,0 +1,88 @@
+"""What a turn tells while it runs. Events are for display only: nothing depends on anyone reading them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from agent.host import CallReport
+from providers.types import StreamEvent, ToolCall, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallFinished:
+    """A model call ended and is booked."""
+
+    report: CallReport
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A permitted tool begins. `summary` is one harmless line, such as `read src/app.py`."""
+
+    call: ToolCall
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """A piece of a running tool's output, control sequences made harmless."""
+
+    call_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A tool ended, or was denied. `display` is for the person (a diff, a count), `text` what the model reads."""
+
+    call: ToolCall
+    text: str
+    display: str
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """The call failed and will be made again after `seconds`."""
+
+    seconds: float
+    reason: str
+    attempt: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointMade:
+    number: int
+    path: str
+    files_off: str
+    """Why files are not part of it; empty when they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFinished:
+    """The turn's end: what it was billed in all its model calls, and why it stopped."""
+
+    usage: Usage
+    stop_reason: str
+    text: str
+    """The text of the last answer."""
+
+
+Event: TypeAlias = (
+    TurnStarted
+    | StreamEvent
+    | CallFinished
+    | ToolStarted
+    | ToolOutput
+    | ToolFinished
+    | Retrying
+    | CheckpointMade
+    | TurnFinished
+)

@@ -1,0 +1,69 @@
+"""What the loop awaits from whoever hosts it: recording facts, asking the person, readying files, redaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from agent.permissions import PermissionAnswer, PermissionRequest
+from providers.types import JSONObject, Message, ToolCall, Usage
+
+Purpose: TypeAlias = Literal["main", "task", "compaction", "warm", "title", "doctor"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallReport:
+    """One model call, whatever its fate: the ledger's line before it has a price."""
+
+    id: str
+    purpose: Purpose
+    model: str
+    """The model's name as the provider gave it, without the provider's name."""
+    usage: Usage
+    raw_usage: JSONObject
+    estimated: bool
+    started: float
+    """Seconds since the epoch."""
+    duration: float
+    """Seconds."""
+    time_to_first_token: float | None
+    """Seconds; None when no token came."""
+    stop_reason: str | None
+    outcome: str
+    """`ok`, `cancelled`, or the error's class name."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAdded:
+    """The conversation grew by this message. `call_id` names the model call that made it."""
+
+    message: Message
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallMade:
+    report: CallReport
+
+
+Fact: TypeAlias = MessageAdded | CallMade
+
+
+class Host(Protocol):
+    """The loop goes on only when these return."""
+
+    async def record(self, fact: Fact) -> None:
+        """Make the fact durable. Raises OSError when it can't be written; the turn then stops."""
+        ...
+
+    async def ask(self, request: PermissionRequest) -> PermissionAnswer:
+        """Ask the person. A host with nobody to ask denies."""
+        ...
+
+    async def before_tool(self, call: ToolCall) -> None:
+        """Called before each tool that may change files, the shell included: time to capture them."""
+        ...
+
+    def redact(self, text: str) -> str:
+        """The text without secrets, for the model and the journal."""
+        ...

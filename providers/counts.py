@@ -1,0 +1,31 @@
+"""Reading token counts from what a wire sent, whatever it sent."""
+
+from __future__ import annotations
+
+import math
+
+from providers.types import JSON, JSONObject
+
+
+def count(value: JSON) -> int | None:
+    """A token count, or None where the wire said nothing usable.
+
+    Whole numbers count, as do floats and numeric text (`12.0`, `"12"`). Absent, null, bool, NaN, infinite,
+    negative and other values are None, never an exception.
+    """
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not math.isfinite(value) or value < 0:
+        return None
+    return int(value)
+
+
+def section(value: JSONObject, key: str) -> JSONObject:
+    """The object under `key`, or an empty one where there is none."""
+    inner = value.get(key)
+    return inner if isinstance(inner, dict) else {}

@@ -1,0 +1,47 @@
+"""The Protocol that a provider fulfils."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from providers.call import Call
+from providers.types import Request
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model that a provider offers. `context_window` in tokens, None where unknown."""
+
+    name: str
+    context_window: int | None = None
+    note: str = ""
+
+
+class Provider(Protocol):
+    """One endpoint that answers requests. Making one is cheap; its SDK is imported by `prepare` or the first call."""
+
+    name: str
+    """The name in `provider/model`: `anthropic`, or NAME of `[providers.NAME]`."""
+    encoder: str
+    """The wire and the version of its encoder, pinned in a session's prefix: `anthropic/1`."""
+
+    def stream(self, request: Request) -> Call:
+        """A call, not yet sent. It raises only `providers.errors` when entered or iterated."""
+        ...
+
+    async def prepare(self) -> None:
+        """Do early what the first call would wait for: import the SDK in a thread, start an engine. Idempotent."""
+        ...
+
+    async def context_window(self, model: str) -> int | None:
+        """The model's context window in tokens, None where the endpoint doesn't tell. May ask the endpoint."""
+        ...
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        """What the endpoint offers. Raises ProviderError."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections and child processes."""
+        ...

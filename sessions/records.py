@@ -1,0 +1,144 @@
+"""The journal's words: one frozen value per kind of line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from agent.host import Purpose
+from providers.types import JSON, JSONObject, Message, Prefix, Usage
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What every line has: its id, the id of the line before it in its chain, and when it was written."""
+
+    id: str
+    parent: str | None
+    at: str
+    """ISO 8601 in UTC with milliseconds: `2026-11-22T09:30:00.123Z`."""
+    extra: JSONObject = field(default_factory=dict)
+    """Keys this version doesn't know. They are written back as they came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a forked or imported session came from. `inherited` is the usage it names but was not billed for."""
+
+    kind: str
+    """`fork` or `import`."""
+    path: str
+    sha256: str
+    """Of the file at `path` when it was read: importing twice reopens the first import."""
+    inherited: Usage = field(default_factory=Usage)
+    inexact: bool = False
+    """It is not known whether the inherited input includes cached tokens: don't price it as exact."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLine(Line):
+    """The first line."""
+
+    version: int = FORMAT_VERSION
+    session: str
+    cwd: str
+    created: str
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixLine(Line):
+    """The frozen prefix; again after a model switch."""
+
+    prefix: Prefix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageLine(Line):
+    """One message; `parent` is the message before it. An assistant's names its call."""
+
+    message: Message
+    call: str | None = None
+    turn: str | None = None
+    """Id of the user message that began the turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallLine(Line):
+    """The ledger's line for one model call, and the only owner of its usage."""
+
+    purpose: Purpose
+    lane: str
+    """`main`, or a sub-agent's id."""
+    model: str
+    """`provider/name`."""
+    usage: Usage
+    raw_usage: JSONObject
+    estimated: bool
+    cost: float | None
+    """US dollars; None where no price is known."""
+    price: str | None
+    """Which price was applied."""
+    started: float
+    duration: float
+    time_to_first_token: float | None
+    stop_reason: str | None
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadLine(Line):
+    """The live conversation now ends at `message`; None is the empty conversation."""
+
+    message: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactionLine(Line):
+    """The message `summary` stands for those from `first` to `last`."""
+
+    summary: str
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointLine(Line):
+    number: int
+    message: str | None
+    """The conversation's end at this checkpoint."""
+    tree: str | None
+    """The file tree; None while files are not kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteLine(Line):
+    """A title, a tag, a granted rule, a repair: `topic` says which."""
+
+    topic: str
+    text: str
+    data: JSONObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownLine(Line):
+    """A kind that this version doesn't know, kept as it came."""
+
+    kind: str
+    body: dict[str, JSON]
+
+
+Record: TypeAlias = (
+    SessionLine
+    | PrefixLine
+    | MessageLine
+    | CallLine
+    | HeadLine
+    | CompactionLine
+    | CheckpointLine
+    | NoteLine
+    | UnknownLine
+)
