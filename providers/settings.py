@@ -1,0 +1,60 @@
+"""What a person may set for one provider, where config and environment meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from providers.errors import MissingKey
+
+KEY_VARIABLES: Mapping[str, str] = {
+    "anthropic": "ANTHROPIC_API_KEY",
+    "openai": "OPENAI_API_KEY",
+    "gemini": "GEMINI_API_KEY",
+    "groq": "GROQ_API_KEY",
+    "xai": "XAI_API_KEY",
+    "deepseek": "DEEPSEEK_API_KEY",
+    "mistral": "MISTRAL_API_KEY",
+    "openrouter": "OPENROUTER_API_KEY",
+}
+"""The environment variable that holds a provider's key; the order is the one in which a default is looked for."""
+
+NO_KEY_MODEL = "local/smollm2"
+"""The model that needs neither key nor network: what an error about either points at."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """`[providers.NAME]` of the configuration. What is left out here may come from the environment."""
+
+    base_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Sent with every request; may hold a gateway's credentials."""
+    quirks: frozenset[str] = frozenset()
+    """Names of deviations an endpoint wants; each wire's file says which it knows."""
+    wire: str = ""
+    """The wire an endpoint of one's own speaks; empty means OpenAI's chat completions."""
+
+
+def key_of(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str | None:
+    """The key to use for provider `name`: the configured one, else its environment variable's; None without."""
+    if settings.api_key:
+        return settings.api_key
+    variable = KEY_VARIABLES.get(name)
+    return (environ.get(variable, "").strip() or None) if variable else None
+
+
+def required_key(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str:
+    """The key to use for provider `name`. Raises MissingKey, which names where to put one."""
+    key = key_of(name, settings, environ)
+    if key is None:
+        raise MissingKey(
+            f"{name} needs a key and {key_source(name)} has none. Set it, or run: agent -m {NO_KEY_MODEL}"
+        )
+    return key
+
+
+def key_source(name: str) -> str:
+    """Where a person finds the key of provider `name`, for a sentence: a variable, else a place in the config."""
+    return KEY_VARIABLES.get(name, f"[providers.{name}] api_key")
