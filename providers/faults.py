@@ -38,7 +38,7 @@ STATUS_OF_KIND: Mapping[str, int] = {
 """The HTTP status that an error type stands for when it arrives inside a stream, under HTTP 200."""
 
 DECISIVE_KINDS = frozenset({"insufficient_quota", "billing_error", "model_not_found", "invalid_api_key"})
-"""Types that say more than the status they come with: OpenAI's empty account is a 429 that waiting won't mend."""
+"""Types that say more than their status: OpenAI's empty account is a 429 that waiting won't mend."""
 
 OVERFLOW_KINDS = frozenset(
     {"context_length_exceeded", "exceed_context_size_error", "model_context_window_exceeded"}
@@ -46,7 +46,7 @@ OVERFLOW_KINDS = frozenset(
 OVERFLOW_STATUSES = frozenset({0, 200, 400, 413, 422, 500})
 OVERFLOW_WORDS = re.compile(
     r"prompt is too long"  # Anthropic
-    r"|exceed(?:s|ed)? (?:the )?(?:available |model'?s )?context"  # llama.cpp; Anthropic's "exceed context limit"
+    r"|exceed(?:s|ed)? (?:the )?(?:available |model'?s )?context"  # llama.cpp, Anthropic
     r"|maximum (?:context|prompt) length"  # OpenAI, vLLM, Mistral, xAI, Ollama
     r"|exceeds? the (?:maximum )?context (?:length|window)"
     r"|context[ _](?:length|window)[ _]exceeded"
@@ -70,8 +70,8 @@ def http_fault(
 ) -> ProviderError:
     """The error for an HTTP error, or for one that came inside a stream (`status` 0 or 200 then).
 
-    `kind` is the wire's error type or code; a number in it (OpenRouter's `"502"`) is taken as the status of an
-    error inside a stream. `retry_after` is in seconds. `secret` is masked wherever the endpoint repeats it.
+    `kind` is the wire's error type or code; a number in it (OpenRouter's `"502"`) is taken as the status of
+    an error inside a stream. `retry_after` is in seconds. `secret` is masked wherever the endpoint repeats it.
     """
     in_stream = status < 400
     if is_overflow(status, message, kind):

@@ -17,7 +17,7 @@ KEY_VARIABLES: Mapping[str, str] = {
     "mistral": "MISTRAL_API_KEY",
     "openrouter": "OPENROUTER_API_KEY",
 }
-"""The environment variable that holds a provider's key; the order is the one in which a default is looked for."""
+"""The environment variable that holds a provider's key, in the order in which a default is looked for."""
 
 NO_KEY_MODEL = "local/smollm2"
 """The model that needs neither key nor network: what an error about either points at."""
@@ -38,7 +38,7 @@ class ProviderSettings:
 
 
 def key_of(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str | None:
-    """The key to use for provider `name`: the configured one, else its environment variable's; None without."""
+    """The key of provider `name`: the configured one, else its environment variable's, else None."""
     if settings.api_key:
         return settings.api_key
     variable = KEY_VARIABLES.get(name)
@@ -56,5 +56,5 @@ def required_key(name: str, settings: ProviderSettings, environ: Mapping[str, st
 
 
 def key_source(name: str) -> str:
-    """Where a person finds the key of provider `name`, for a sentence: a variable, else a place in the config."""
+    """Where a person finds the key of provider `name`: a variable, else a place in the configuration."""
     return KEY_VARIABLES.get(name, f"[providers.{name}] api_key")
