@@ -1,11 +1,11 @@
-"""What the loop awaits from whoever hosts it: recording facts, asking the person, readying files, redaction."""
+"""What the loop awaits from whoever hosts it: records, permission, files kept, secrets masked."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from agent.permissions import PermissionAnswer, PermissionRequest
+from agent.tools.contract import Intent
 from providers.types import JSONObject, Message, ToolCall, Usage
 
 Purpose: TypeAlias = Literal["main", "task", "compaction", "warm", "title", "doctor"]
@@ -49,6 +49,14 @@ class CallMade:
 Fact: TypeAlias = MessageAdded | CallMade
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a tool call may run. `reason` is what the model reads when it may not."""
+
+    allowed: bool
+    reason: str = ""
+
+
 class Host(Protocol):
     """The loop goes on only when these return."""
 
@@ -56,8 +64,12 @@ class Host(Protocol):
         """Make the fact durable. Raises OSError when it can't be written; the turn then stops."""
         ...
 
-    async def ask(self, request: PermissionRequest) -> PermissionAnswer:
-        """Ask the person. A host with nobody to ask denies."""
+    async def before_call(self) -> None:
+        """Called before each model call. Raises BudgetReached when it would go over what the person set."""
+        ...
+
+    async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
+        """Decide, asking the person where the rules say so. A host with nobody to ask says no."""
         ...
 
     async def before_tool(self, call: ToolCall) -> None:

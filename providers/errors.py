@@ -4,6 +4,7 @@
     ├── ConfigurationError           the person's settings or arguments (exit code 2)
     │   ├── MissingKey
     │   └── UnknownModel
+    ├── BudgetReached                the person's own limit (exit code 3)
     └── ProviderError                a model call failed (exit code 4 when it could not be made, else 1)
         ├── KeyRefused               401, 403
         ├── ModelNotFound            404
@@ -32,6 +33,10 @@ class MissingKey(ConfigurationError):
 
 class UnknownModel(ConfigurationError):
     """A model or provider name that nothing answers to."""
+
+
+class BudgetReached(CachetError):
+    """A limit that the person set stands before the next model call."""
 
 
 class ProviderError(CachetError):

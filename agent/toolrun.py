@@ -1,0 +1,177 @@
+"""Running the tool calls of one answer: in order, side by side where they only read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from agent.events import Event, ToolFinished, ToolOutput, ToolStarted
+from agent.harmless import harmless
+from agent.host import Host, MessageAdded
+from agent.rig import Rig
+from agent.state import AgentState
+from agent.tools.contract import Arguments, BadArguments, Intent, Outcome, Tool, ToolContext
+from providers.call import new_id
+from providers.types import Message, ToolCall, ToolResult
+
+INTERRUPTED = "Interrupted by the person before it finished; what it had done so far may stand."
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A call that is understood, not yet permitted."""
+
+    call: ToolCall
+    tool: Tool
+    arguments: Arguments
+    intent: Intent
+
+
+@dataclass(frozen=True, slots=True)
+class Unready:
+    """A call that can't run, and what the model is told."""
+
+    call: ToolCall
+    reason: str
+
+
+class ToolRun:
+    """Answers every call of one message exactly once, whatever happens: also when it is cancelled."""
+
+    def __init__(self, state: AgentState, host: Host, rig: Rig, calls: tuple[ToolCall, ...]) -> None:
+        self._state = state
+        self._host = host
+        self._rig = rig
+        self._calls = calls
+        self._answered: set[str] = set()
+
+    async def events(self) -> AsyncGenerator[Event]:
+        try:
+            for batch in _batches(self._calls, self._prepare):
+                async with aclosing(self._run_batch(batch)) as events:
+                    async for event in events:
+                        yield event
+        except BaseException:
+            await asyncio.shield(self._answer_open())
+            raise
+
+    def _prepare(self, call: ToolCall) -> Ready | Unready:
+        tool = self._rig.toolbox.find(call.name)
+        if tool is None:
+            return Unready(call, f"The tool {call.name!r} is no longer available.")
+        try:
+            arguments = call.arguments()
+            return Ready(call, tool, arguments, tool.intend(arguments, self._rig.workspace))
+        except BadArguments as error:
+            return Unready(call, str(error))
+        except (ValueError, OSError) as error:
+            return Unready(call, f"The arguments of {call.name} can't be used: {error}")
+
+    async def _run_batch(self, batch: tuple[Ready | Unready, ...]) -> AsyncGenerator[Event]:
+        """Permit one after the other, run side by side, and pass on what they tell."""
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            for item in batch:
+                if isinstance(item, Unready):
+                    yield await self._finish(item.call, Outcome(text=item.reason, display=item.reason, is_error=True))
+                    continue
+                verdict = await self._host.permit(item.call, item.intent)
+                if not verdict.allowed:
+                    yield await self._finish(
+                        item.call, Outcome(text=verdict.reason, display=verdict.reason, is_error=True)
+                    )
+                    continue
+                if item.intent.access != "read":
+                    await self._host.before_tool(item.call)
+                yield ToolStarted(item.call, harmless(item.intent.summary))
+                tasks.append(asyncio.create_task(self._run_one(item, queue)))
+            running = len(tasks)
+            while running:
+                event = await queue.get()
+                if event is None:
+                    running -= 1
+                else:
+                    yield event
+            for task in tasks:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run_one(self, item: Ready, queue: asyncio.Queue[Event | None]) -> None:
+        def emit(text: str) -> None:
+            queue.put_nowait(ToolOutput(item.call.id, self._host.redact(harmless(text))))
+
+        context = ToolContext(
+            workspace=self._rig.workspace,
+            environment=self._rig.environment,
+            scratch=self._rig.scratch,
+            seen=self._rig.seen,
+            emit=emit,
+        )
+        try:
+            try:
+                outcome = await item.tool.run(item.arguments, context)
+            except BadArguments as error:
+                outcome = Outcome(text=str(error), display=str(error), is_error=True)
+            except Exception as error:  # a tool's fault is the model's to read, not the turn's end
+                text = f"{item.call.name} failed: {type(error).__name__}: {error}"
+                outcome = Outcome(text=text, display=text, is_error=True)
+            queue.put_nowait(await self._finish(item.call, outcome))
+        finally:
+            queue.put_nowait(None)
+
+    async def _finish(self, call: ToolCall, outcome: Outcome) -> ToolFinished:
+        """Record the result, without secrets and control sequences, and tell it."""
+        result = ToolResult(
+            call_id=call.id,
+            name=call.name,
+            text=self._host.redact(harmless(outcome.text)),
+            is_error=outcome.is_error,
+            images=outcome.images,
+        )
+        await self._answer(call, result)
+        return ToolFinished(call, result.text, self._host.redact(harmless(outcome.display)), outcome.is_error)
+
+    async def _answer(self, call: ToolCall, result: ToolResult) -> None:
+        self._answered.add(call.id)
+        message = Message(new_id("msg"), "tool", (result,))
+        self._state.messages.append(message)
+        await self._host.record(MessageAdded(message))
+
+    async def _answer_open(self) -> None:
+        for call in self._calls:
+            if call.id not in self._answered:
+                await self._answer(call, ToolResult(call.id, call.name, INTERRUPTED, is_error=True))
+
+
+def refused(call: ToolCall, reason: str) -> Message:
+    """The message that answers a call which was not run."""
+    return Message(new_id("msg"), "tool", (ToolResult(call.id, call.name, reason, is_error=True),))
+
+
+def _batches(
+    calls: Iterable[ToolCall], prepare: Callable[[ToolCall], Ready | Unready]
+) -> Iterator[tuple[Ready | Unready, ...]]:
+    """Runs of calls that only read, and each other call by itself.
+
+    A call is prepared when its turn comes, not before: what an edit intends depends on the file as the call
+    before it left it.
+    """
+    reading: list[Ready | Unready] = []
+    for call in calls:
+        item = prepare(call)
+        if isinstance(item, Ready) and item.intent.access != "read":
+            if reading:
+                yield tuple(reading)
+                reading = []
+                item = prepare(call)
+            yield (item,)
+        else:
+            reading.append(item)
+    if reading:
+        yield tuple(reading)
