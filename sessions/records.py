@@ -25,7 +25,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a forked or imported session came from. `inherited` is the usage it names but was not billed for."""
+    """Where a forked or imported session came from. `inherited` is usage it names but wasn't billed for."""
 
     kind: str
     """`fork` or `import`."""

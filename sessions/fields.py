@@ -1,0 +1,99 @@
+"""Taking typed values out of one decoded JSON object, at the edge where files are read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from providers import counts
+from providers.types import JSON, JSONObject
+
+
+class Fields:
+    """One JSON object while it is read: a key that was taken is gone, and `rest` is what nobody asked for.
+
+    Every taker answers with a default where the key is absent or its value is of another type; only `need`
+    raises ValueError.
+    """
+
+    def __init__(self, value: JSON) -> None:
+        if not isinstance(value, dict):
+            raise ValueError(f"it holds {type(value).__name__}, not an object")
+        self._left: dict[str, JSON] = dict(value)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._left
+
+    def any(self, key: str) -> JSON:
+        """Whatever stands there; None where nothing does."""
+        return self._left.pop(key, None)
+
+    def need(self, key: str) -> str:
+        """Text that must be there. Raises ValueError."""
+        value = self._left.pop(key, None)
+        if not isinstance(value, str):
+            raise ValueError(f"no {key!r}")
+        return value
+
+    def text(self, key: str, default: str = "") -> str:
+        value = self._left.pop(key, None)
+        return value if isinstance(value, str) else default
+
+    def maybe_text(self, key: str) -> str | None:
+        value = self._left.pop(key, None)
+        return value if isinstance(value, str) else None
+
+    def number(self, key: str) -> float:
+        return self.maybe_number(key) or 0.0
+
+    def maybe_number(self, key: str) -> float | None:
+        value = self._left.pop(key, None)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        return number if math.isfinite(number) else None
+
+    def count(self, key: str) -> int:
+        """A token count: 0 where none is given (see `providers.counts`)."""
+        return counts.count(self._left.pop(key, None)) or 0
+
+    def maybe_count(self, key: str) -> int | None:
+        return counts.count(self._left.pop(key, None))
+
+    def flag(self, key: str) -> bool:
+        return self._left.pop(key, None) is True
+
+    def object(self, key: str) -> dict[str, JSON]:
+        value = self._left.pop(key, None)
+        return value if isinstance(value, dict) else {}
+
+    def array(self, key: str) -> list[JSON]:
+        value = self._left.pop(key, None)
+        return value if isinstance(value, list) else []
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Keys that are known and not wanted."""
+        for key in keys:
+            self._left.pop(key, None)
+
+    def rest(self) -> JSONObject:
+        """The keys that nobody took."""
+        return self._left
+
+
+def timestamp(seconds: float) -> str:
+    """Seconds since the epoch as the journal writes them: `2026-11-22T09:30:00.123Z`."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def seconds(text: str) -> float | None:
+    """An ISO 8601 moment in seconds since the epoch, None where it isn't one; no zone means local time."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
