@@ -24,7 +24,7 @@ def tokens(count: int) -> str:
 
 
 def dollars(amount: float | None) -> str:
-    """US dollars: `$0.214`, `$12.40`, `-$0.050`; `unknown` for None. Only nothing prints as `$0`."""
+    """US dollars: `$0.214`, `$12.40`, `-$0.05`; `unknown` for None. Only nothing prints as `$0`."""
     if amount is None:
         return UNKNOWN
     sign = "-" if amount < 0 else ""
@@ -34,7 +34,7 @@ def dollars(amount: float | None) -> str:
     if size < 0.0005:
         return f"{sign}<$0.001"
     if size < 9.9995:
-        return f"{sign}${size:.3f}"
+        return sign + f"${size:.3f}".removesuffix("0")
     return f"{sign}${size:,.2f}"
 
 

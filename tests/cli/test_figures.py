@@ -36,7 +36,8 @@ def test_token_counts_are_short(count: int, text: str) -> None:
         (0.2144, "$0.214"),
         (9.9996, "$10.00"),
         (1234.5, "$1,234.50"),
-        (-0.05, "-$0.050"),
+        (-0.05, "-$0.05"),
+        (1.5, "$1.50"),
     ],
 )
 def test_dollars_are_never_rounded_to_nothing_and_never_invented(amount: float | None, text: str) -> None:
