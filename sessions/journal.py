@@ -69,7 +69,7 @@ class Journalled:
 
 
 def read(path: Path) -> Journalled:
-    """Read a journal without taking its lock. Lines end at `\\n` only. Raises JournalError for want of a file."""
+    """Read a journal without taking its lock. Lines end at `\\n` only. Raises JournalError if it can't."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -90,8 +90,8 @@ def read(path: Path) -> Journalled:
 class Journal:
     """The one writer of a journal. Its methods block; they may be called from any thread.
 
-    Being the writer is an `flock` on the file itself, which ends with the process however that dies. The pid in
-    the `.lock` file beside it is only there to be shown.
+    Being the writer is an `flock` on the file itself, which ends with the process however that dies. The pid
+    in the `.lock` file beside it is only there to be shown.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
