@@ -81,8 +81,6 @@ class CallLine(Line):
     """US dollars; None where no price is known."""
     price: str | None
     """Which price was applied."""
-    uncached: float | None = None
-    """US dollars that the same call would have cost without any cache; None where no price is known."""
     uncached_cost: float | None = None
     """US dollars the same tokens would have cost without any cache; None where no price is known."""
     started: float

@@ -47,7 +47,7 @@ def booked(
     lane: str = "main",
     model: str = "anthropic/claude",
     cost: float | None = 0.5,
-    uncached: float | None = None,
+    uncached_cost: float | None = None,
     started: float = EPOCH,
     outcome: str = "ok",
 ) -> CallLine:
@@ -63,7 +63,7 @@ def booked(
         estimated=False,
         cost=cost,
         price=None if cost is None else "test",
-        uncached=uncached,
+        uncached_cost=uncached_cost,
         started=started,
         duration=1.0,
         time_to_first_token=0.1,
