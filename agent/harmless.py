@@ -1,4 +1,4 @@
-"""Makes text from files, programs and models safe to print: no control sequence, nothing hidden or reordered."""
+"""Makes text from files, programs and models safe to print: no control sequences, nothing hidden."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ ODD_JOINER = f"(?<!{WORDLIKE})[{JOINERS}]|[{JOINERS}](?!{WORDLIKE})"
 def harmless(text: str) -> str:
     """A program's output as a terminal would leave it, in plain text.
 
-    Colours, cursor movements, titles and other control characters are dropped, a line that was drawn over with
-    carriage returns keeps its last state, and characters that hide or reorder text show as escapes such as
-    `\\u202e`. Newlines and tabs stay. Applying it twice changes nothing more.
+    Colours, cursor movements, titles and other control characters are dropped, a line that was drawn over
+    with carriage returns keeps its last state, and characters that hide or reorder text show as escapes such
+    as `\\u202e`. Newlines and tabs stay. Applying it twice changes nothing more.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -39,7 +39,7 @@ def harmless(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """A question's or a file's text with nothing dropped: what can't be seen shows as an escape such as `\\x1b`.
+    """A question's or a file's text with nothing dropped: what can't be seen shows as an escape like `\\x1b`.
 
     A person must be able to judge a command by what is on the screen, so that here, other than in `harmless`,
     each control character leaves a trace. Newlines and tabs stay.

@@ -32,7 +32,7 @@ PRIVATE_KEY = (
     r"(?:(?:\\[nr]|[\s\"'+,>|]|\d+\t)*[A-Za-z0-9+/=]{0,15}"
     r"(?:\\[nr]|[\s\"'+,>|]|\d+\t)*-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----)?"
 )
-"""The whole block, also where its lines are numbered or its newlines escaped, and where its end is cut off."""
+"""The whole block, also where lines are numbered, newlines are escaped or the end is missing."""
 
 SHAPES = (
     r"sk-(?:ant|proj|svcacct|admin|or-v1|lf)-[A-Za-z0-9_-]{16,}",
@@ -80,7 +80,7 @@ class Redactor:
 
     @classmethod
     def of(cls, environ: Mapping[str, str], extra: Iterable[str] = ()) -> Redactor:
-        """Masks the values of variables that hold secrets, the `extra` values, and what has a secret's form."""
+        """Masks the values of secret variables, the `extra` values, and what has a secret's form."""
         values = {value.strip() for value in extra if len(value.strip()) >= SHORTEST_PROVIDER_KEY}
         values |= {value for name, value in environ.items() if _is_secret(name, value)}
         longest_first = sorted(values, key=lambda value: (-len(value), value))

@@ -52,7 +52,7 @@ def test_real_words_and_emoji_stay_as_they_are(text: str) -> None:
 @given(NASTY)
 def test_nothing_dangerous_is_left(raw: str) -> None:
     safe = harmless(raw)
-    assert not any(c < " " and c not in "\n\t" or "\x7f" <= c <= "\x9f" for c in safe)
+    assert not any((c < " " and c not in "\n\t") or "\x7f" <= c <= "\x9f" for c in safe)
     assert not set(safe) & set("\u200b\u202e\u2066\ufeff\u2028")
     safe.encode()
 
