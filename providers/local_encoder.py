@@ -1,0 +1,93 @@
+"""The encoder `local/1`: a request as the embedded engine's chat completion, its messages in plain text.
+
+Each message is encoded from itself alone, and what the model wrote goes back untrimmed: its tokens are then
+the ones that the engine's cache holds. A change of what it makes is a new version beside this one, never an
+edit.
+"""
+
+from __future__ import annotations
+
+from providers.openai_messages import encode_tools
+from providers.types import (
+    JSON,
+    Block,
+    Image,
+    Message,
+    Opaque,
+    Request,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    canonical,
+)
+
+ENCODER = "local/1"
+MODEL = "smollm2"
+LONGEST_ANSWER = 512
+"""Tokens. At temperature 0 a model this small may repeat itself without end."""
+
+UNSEEN_IMAGE = "[an image, which this model cannot see]"
+
+
+def encode(request: Request) -> dict[str, JSON]:
+    """The request's body. Temperature 0 answers the same conversation the same way; there is one KV slot."""
+    prefix = request.prefix
+    system: list[JSON] = [{"role": "system", "content": prefix.system}] if prefix.system else []
+    body: dict[str, JSON] = {
+        "model": MODEL,
+        "messages": system + [_message(message) for message in request.messages],
+        "max_tokens": min(prefix.parameters.max_output_tokens, LONGEST_ANSWER),
+        "temperature": 0,
+        "cache_prompt": True,
+        "id_slot": 0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if prefix.tools:
+        body["tools"] = encode_tools(prefix.tools)
+    return body
+
+
+def _message(message: Message) -> JSON:
+    match message.role:
+        case "tool":
+            results = [block for block in message.blocks if isinstance(block, ToolResult)]
+            answers = results[0].call_id if results else ""
+            return {"role": "tool", "tool_call_id": answers, "content": _joined(message, "\n\n")}
+        case "assistant":
+            encoded: dict[str, JSON] = {"role": "assistant", "content": _joined(message, "")}
+            if message.tool_calls:
+                encoded["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
+            return encoded
+        case "user" | "system":
+            return {"role": message.role, "content": _joined(message, "\n\n")}
+
+
+def _joined(message: Message, between: str) -> str:
+    return between.join(text for block in message.blocks if (text := _text(block)))
+
+
+def _text(block: Block) -> str:
+    match block:
+        case Text(text):
+            return text
+        case ToolResult(text=text, images=images):
+            return "\n\n".join((text, *(UNSEEN_IMAGE for _ in images)))
+        case Image():
+            return UNSEEN_IMAGE
+        case ToolCall() | Thinking() | Opaque():
+            return ""
+
+
+def _tool_call(call: ToolCall) -> JSON:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _arguments(call)}}
+
+
+def _arguments(call: ToolCall) -> str:
+    """The arguments as they came. Broken ones go inside an object: the engine refuses the conversation else."""
+    try:
+        call.arguments()
+    except ValueError:
+        return canonical({"malformed_arguments": call.raw_arguments})
+    return call.raw_arguments if call.raw_arguments.strip() else "{}"
