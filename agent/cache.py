@@ -1,0 +1,22 @@
+"""How long a provider keeps what was sent, as far as it says."""
+
+from __future__ import annotations
+
+from providers.types import Prefix
+
+MINUTE = 60.0
+
+
+def lifetime(prefix: Prefix) -> float | None:
+    """Seconds from a request's start until its cache entry expires; None where the provider doesn't say.
+
+    Anthropic: 5 minutes or 1 hour as asked, refreshed by a hit (its prompt-caching documentation). Ollama: the
+    `keep_alive` that our requests carry. The OpenAI family names no lifetime that could be counted down.
+    """
+    match prefix.encoder.partition("/")[0]:
+        case "anthropic":
+            return 60 * MINUTE if prefix.parameters.cache_ttl == "1h" else 5 * MINUTE
+        case "ollama":
+            return 30 * MINUTE
+        case _:
+            return None

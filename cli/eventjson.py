@@ -1,0 +1,73 @@
+"""A turn's events as JSON objects: the lines of `--output-format stream-json`."""
+
+from __future__ import annotations
+
+from agent.events import (
+    CallFinished,
+    CheckpointMade,
+    Event,
+    Retrying,
+    ToolFinished,
+    ToolOutput,
+    ToolStarted,
+    TurnFinished,
+    TurnStarted,
+)
+from cli.usagejson import usage_object
+from providers.types import JSON, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallStarted
+
+
+def event_object(event: Event) -> dict[str, JSON]:
+    """One object; `type` names the event in snake case. Times are in seconds."""
+    match event:
+        case TurnStarted(message_id):
+            return {"type": "turn_started", "message_id": message_id}
+        case TextDelta(text):
+            return {"type": "text_delta", "text": text}
+        case ThinkingDelta(text):
+            return {"type": "thinking_delta", "text": text}
+        case ToolCallStarted(call_id, name):
+            return {"type": "tool_call_started", "call_id": call_id, "name": name}
+        case ToolCallDelta(call_id, json_text):
+            return {"type": "tool_call_delta", "call_id": call_id, "json": json_text}
+        case CallFinished(report):
+            return {
+                "type": "call_finished",
+                "call_id": report.id,
+                "model": report.model,
+                "outcome": report.outcome,
+                "usage": usage_object(report.usage),
+                "estimated": report.estimated,
+                "duration": report.duration,
+                "time_to_first_token": report.time_to_first_token,
+            }
+        case ToolStarted(call, summary):
+            return {"type": "tool_started", "call_id": call.id, "name": call.name, "summary": summary}
+        case ToolOutput(call_id, text):
+            return {"type": "tool_output", "call_id": call_id, "text": text}
+        case ToolFinished(call, text, display, is_error):
+            return {
+                "type": "tool_finished",
+                "call_id": call.id,
+                "name": call.name,
+                "text": text,
+                "display": display,
+                "is_error": is_error,
+            }
+        case Retrying(seconds, reason, attempt, attempts):
+            return {
+                "type": "retrying",
+                "seconds": seconds,
+                "reason": reason,
+                "attempt": attempt,
+                "attempts": attempts,
+            }
+        case CheckpointMade(number, path, files_off):
+            return {"type": "checkpoint_made", "number": number, "path": path, "files_off": files_off}
+        case TurnFinished(usage, stop_reason, text):
+            return {
+                "type": "turn_finished",
+                "usage": usage_object(usage),
+                "stop_reason": stop_reason,
+                "text": text,
+            }

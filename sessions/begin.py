@@ -1,0 +1,155 @@
+"""How a session comes to be: started, resumed, forked, imported from an older file."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from agent.state import AgentState
+from agent.toolrun import INTERRUPTED, refused
+from providers.errors import ConfigurationError
+from providers.provider import Provider
+from providers.types import Message, ModelRef, Prefix
+from sessions.catalog import journal_path
+from sessions.chronicle import Chronicle
+from sessions.fields import timestamp
+from sessions.importers import import_file
+from sessions.journal import Journal, read
+from sessions.keeper import Keeper
+from sessions.records import Origin, SessionLine
+from sessions.rehydrate import Conversation, rehydrate
+from sessions.session import Session, fresh_prefix, new_session_id
+from sessions.setup import Setup
+
+
+async def start(setup: Setup, model: ModelRef, *, provider: Provider | None = None) -> Session:
+    """A new session in `setup.workspace`; nothing is written until its first prompt.
+
+    `provider` is one already open, else `setup` opens it. Raises ConfigurationError.
+    """
+    provider = provider or setup.providers(model.provider)
+    first = _first_line(setup)
+    prefix = fresh_prefix(setup, model, provider, first.session)
+    return _new(setup, first, prefix, provider)
+
+
+async def resume(setup: Setup, path: Path, *, model: ModelRef | None = None) -> Session:
+    """Go on with a journal of ours, or with any older or foreign session file, which is imported first.
+
+    The conversation is sent exactly as before unless `model` names another one. Tool calls that a crash left
+    open are answered. Raises JournalError, ConfigurationError.
+    """
+    path = await asyncio.to_thread(import_file, path, setup.home)
+    journal = await asyncio.to_thread(Journal.open, path)
+    try:
+        return await _resumed(setup, path, journal, model)
+    except BaseException:
+        journal.close()
+        raise
+
+
+async def fork(setup: Setup, path: Path, *, model: ModelRef | None = None) -> Session:
+    """A new session with the live conversation of another, which may be in use; calls and bill are not copied.
+
+    The prefix stays the same, its affinity key too, so that the first call finds the provider's cache.
+    """
+    path = await asyncio.to_thread(import_file, path, setup.home)
+    told = await asyncio.to_thread(read, path)
+    old = rehydrate(told.records)
+    digest = hashlib.sha256(await asyncio.to_thread(path.read_bytes)).hexdigest()
+    first = _first_line(setup, Origin(kind="fork", path=str(path), sha256=digest, inherited=old.state.usage))
+    prefix, provider = _prefix_and_provider(setup, old.prefix, model, first.session)
+    session = _new(setup, first, prefix, provider, old.state)
+    await session.adopt([*old.state.messages, *_interrupted(old)])
+    return session
+
+
+async def anew(session: Session) -> Session:
+    """A fresh conversation in place of this one, on the same open provider."""
+    await session.release()
+    return await start(session.setup, session.model, provider=session.provider)
+
+
+async def _resumed(setup: Setup, path: Path, journal: Journal, model: ModelRef | None) -> Session:
+    told = await asyncio.to_thread(read, path)
+    old = rehydrate(told.records)
+    session_id = old.session or path.stem
+    prefix, provider = _prefix_and_provider(setup, old.prefix, model, session_id)
+    chronicle = Chronicle(path, first=None, journal=journal, head=old.head, rates=setup.rates)
+    if prefix != old.prefix:
+        chronicle.begin_with(prefix)
+        old.state.previous_end = None
+    session = Session(
+        setup=setup,
+        session_id=session_id,
+        prefix=prefix,
+        provider=provider,
+        state=old.state,
+        chronicle=chronicle,
+        keeper=Keeper(setup.workspace.root, setup.home, session_id),
+        calls=list(old.calls),
+        policy=setup.policy,
+        title=old.title,
+        repairs=(*told.notices, *old.repairs),
+    )
+    if answers := _interrupted(old):
+        await session.adopt(answers)
+    return session
+
+
+def _new(
+    setup: Setup, first: SessionLine, prefix: Prefix, provider: Provider, inherited: AgentState | None = None
+) -> Session:
+    path = journal_path(setup.home, setup.workspace.root, first.session)
+    chronicle = Chronicle(path, first=first, journal=None, head=None, rates=setup.rates)
+    chronicle.begin_with(prefix)
+    state = AgentState()
+    if inherited is not None:
+        state.turn_count, state.previous_end = inherited.turn_count, inherited.previous_end
+    return Session(
+        setup=setup,
+        session_id=first.session,
+        prefix=prefix,
+        provider=provider,
+        state=state,
+        chronicle=chronicle,
+        keeper=Keeper(setup.workspace.root, setup.home, first.session),
+        calls=[],
+        policy=setup.policy,
+    )
+
+
+def _prefix_and_provider(
+    setup: Setup, frozen: Prefix | None, model: ModelRef | None, affinity_key: str
+) -> tuple[Prefix, Provider]:
+    """The frozen prefix if there is one, for another model where one is named; and who answers it."""
+    wanted = model or (frozen.model if frozen else None)
+    if wanted is None:
+        raise ConfigurationError("That session names no model. Choose one: agent resume … -m PROVIDER/MODEL")
+    provider = setup.providers(wanted.provider)
+    if frozen is None:
+        return fresh_prefix(setup, wanted, provider, affinity_key), provider
+    if wanted == frozen.model:
+        return frozen, provider
+    return replace(frozen, model=wanted, encoder=provider.encoder), provider
+
+
+def _interrupted(old: Conversation) -> list[Message]:
+    """Answers to the calls that were open when the process ended."""
+    return [refused(call, INTERRUPTED) for call in old.dangling]
+
+
+def _first_line(setup: Setup, origin: Origin | None = None) -> SessionLine:
+    session_id, now = new_session_id(), timestamp(time.time())
+    return SessionLine(
+        id=session_id,
+        parent=None,
+        at=now,
+        session=session_id,
+        cwd=str(setup.workspace.root),
+        created=now,
+        origin=origin,
+    )

@@ -1,0 +1,125 @@
+"""Writes what happens in a session into its journal, in order, with prices."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.host import CallReport
+from checkpoint.types import Snapshot
+from providers.call import new_id
+from providers.pricing import Rates, price
+from providers.types import JSON, JSONObject, Message, ModelRef, Prefix
+from sessions.fields import timestamp
+from sessions.journal import Journal
+from sessions.records import (
+    CallLine,
+    CheckpointLine,
+    HeadLine,
+    MessageLine,
+    NoteLine,
+    PrefixLine,
+    Record,
+    SessionLine,
+)
+
+
+class Chronicle:
+    """The journal's pen. The file begins with the first fact: a chat that was opened and left leaves nothing.
+
+    Every method returns when the line is written; those for a person's message, a call, a checkpoint and a
+    repair when it is on disk. They raise JournalError where that failed.
+    """
+
+    def __init__(
+        self, path: Path, *, first: SessionLine | None, journal: Journal | None, head: str | None, rates: Mapping[str, Rates]
+    ) -> None:
+        """`first` begins a new journal; an existing one comes opened as `journal`."""
+        self.path = path
+        self.head = head
+        """Id of the live conversation's last message."""
+        self._first = first
+        self._journal = journal
+        self._prefix: Prefix | None = None
+        self._rates = rates
+
+    def begin_with(self, prefix: Prefix) -> None:
+        """Write this prefix before the next fact."""
+        self._prefix = prefix
+
+    async def message(self, message: Message, *, call: str | None = None, turn: str | None = None) -> None:
+        line = MessageLine(id=message.id, parent=self.head, at=_now(), message=message, call=call, turn=turn)
+        self.head = message.id
+        await self._write(line, sync=message.role == "user")
+
+    async def call(self, report: CallReport, model: ModelRef) -> CallLine:
+        """Book a model call. `model` is the one asked for, by which it is priced."""
+        priced = await asyncio.to_thread(price, model, report.usage, at=report.started, overrides=self._rates)
+        line = CallLine(
+            id=report.id,
+            parent=self.head,
+            at=_now(),
+            purpose=report.purpose,
+            lane="main",
+            model=str(model),
+            usage=report.usage,
+            raw_usage=report.raw_usage,
+            estimated=report.estimated,
+            cost=priced.cost if priced else None,
+            price=priced.id if priced else None,
+            uncached_cost=priced.uncached if priced else None,
+            started=report.started,
+            duration=report.duration,
+            time_to_first_token=report.time_to_first_token,
+            stop_reason=report.stop_reason,
+            outcome=report.outcome,
+        )
+        await self._write(line, sync=True)
+        return line
+
+    async def move_head(self, message: str | None, reason: str) -> None:
+        line = HeadLine(id=new_id("head"), parent=self.head, at=_now(), message=message, reason=reason)
+        self.head = message
+        await self._write(line, sync=True)
+
+    async def checkpoint(self, snapshot: Snapshot) -> None:
+        line = CheckpointLine(
+            id=new_id("ckpt"),
+            parent=self.head,
+            at=_now(),
+            number=snapshot.number,
+            message=snapshot.message,
+            tree=snapshot.tree,
+        )
+        await self._write(line, sync=True)
+
+    async def note(self, topic: str, text: str, data: JSONObject | None = None) -> None:
+        body: dict[str, JSON] = dict(data or {})
+        line = NoteLine(id=new_id("note"), parent=self.head, at=_now(), topic=topic, text=text, data=body)
+        await self._write(line, sync=True)
+
+    def close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
+    async def _write(self, record: Record, *, sync: bool) -> None:
+        journal = self._journal or await self._begin()
+        if self._prefix is not None:
+            prefix, self._prefix = self._prefix, None
+            line = PrefixLine(id=new_id("prefix"), parent=record.parent, at=_now(), prefix=prefix)
+            journal.append(line, sync=False)
+        if sync:
+            await asyncio.to_thread(journal.append, record, sync=True)
+        else:
+            journal.append(record, sync=False)
+
+    async def _begin(self) -> Journal:
+        assert self._first is not None, "an existing journal comes opened"
+        self._journal = await asyncio.to_thread(Journal.create, self.path, self._first)
+        return self._journal
+
+
+def _now() -> str:
+    return timestamp(time.time())

@@ -1,0 +1,346 @@
+"""A session: the one place where the loop, the journal and the checkpoints meet."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from agent.cache import lifetime
+from agent.events import CheckpointMade, Event, TurnFinished
+from agent.host import CallMade, Fact, MessageAdded, Verdict
+from agent.loop import run
+from agent.permissions import Allowed, Denied, Policy
+from agent.prompt import SYSTEM, opening
+from agent.rig import Rig
+from agent.rules import RuleBook
+from agent.secrets import Redactor, child_environment
+from agent.state import AgentState
+from agent.tools.contract import FilesSeen, Intent
+from checkpoint.types import Snapshot
+from providers.call import new_id
+from providers.errors import BudgetReached
+from providers.provider import Provider
+from providers.types import Image, Message, ModelRef, Prefix, Text, ToolCall, Usage
+from sessions.chronicle import Chronicle
+from sessions.journal import read
+from sessions.keeper import Keeper, RewindPlan, Rewound
+from sessions.records import CallLine
+from sessions.rehydrate import rehydrate
+from sessions.setup import Setup
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """US dollars spent on calls with a known price, how many calls' price is unknown, what the cache saved."""
+
+    known: float = 0.0
+    unknown_calls: int = 0
+    saved: float = 0.0
+
+
+class Session:
+    """One conversation with its files and its bill. Made by `sessions.begin`; one turn at a time."""
+
+    def __init__(
+        self,
+        *,
+        setup: Setup,
+        session_id: str,
+        prefix: Prefix,
+        provider: Provider,
+        state: AgentState,
+        chronicle: Chronicle,
+        keeper: Keeper,
+        calls: list[CallLine],
+        policy: Policy,
+        title: str = "",
+        repairs: tuple[str, ...] = (),
+    ) -> None:
+        self.setup = setup
+        self.id = session_id
+        self.prefix = prefix
+        self.provider = provider
+        self.state = state
+        self.calls = calls
+        self.policy = policy
+        self.title = title
+        self.repairs = repairs
+        """What reading the journal mended or skipped, one line each."""
+        self._chronicle = chronicle
+        self._keeper = keeper
+        self._rules = RuleBook(setup.home)
+        self._redactor = Redactor.of(setup.environ)
+        self._environment = child_environment(setup.environ, pass_env=setup.pass_env)
+        self._seen = FilesSeen()
+        self._pending_context: list[str] = []
+        self._turn: str | None = None
+        self._calls_before = len(calls)
+        self._spent_before = self.cost.known
+        self._window: int | None = None
+
+    # --- faces -------------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The journal's file; it is there once the first prompt was sent."""
+        return self._chronicle.path
+
+    @property
+    def cwd(self) -> Path:
+        return self.setup.workspace.root
+
+    @property
+    def model(self) -> ModelRef:
+        return self.prefix.model
+
+    @property
+    def usage(self) -> Usage:
+        """What was billed to date."""
+        return self.state.usage
+
+    @property
+    def last_call(self) -> CallLine | None:
+        """The latest call of the main conversation."""
+        return next((call for call in reversed(self.calls) if call.purpose == "main"), None)
+
+    @property
+    def cost(self) -> Cost:
+        priced = [call for call in self.calls if call.cost is not None]
+        known = sum(call.cost or 0.0 for call in priced)
+        uncached = sum(call.uncached_cost or 0.0 for call in priced)
+        return Cost(known, len(self.calls) - len(priced), uncached - known)
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens that the conversation fills of the context window, as of the last call."""
+        return self.last_call.usage.total_tokens if self.last_call and self.state.messages else 0
+
+    @property
+    def warm_until(self) -> float | None:
+        """When the provider's cache entry expires, seconds since the epoch; None where it doesn't say."""
+        keeps = lifetime(self.prefix)
+        call = self.last_call
+        return call.started + keeps if call and keeps is not None else None
+
+    async def context_window(self) -> int | None:
+        """The model's context window in tokens, asked once."""
+        if self._window is None:
+            self._window = await self.provider.context_window(self.model.name)
+        return self._window
+
+    def checkpoints(self) -> tuple[Snapshot, ...]:
+        return self._keeper.snapshots()
+
+    # --- a turn ------------------------------------------------------------------------------------------------
+
+    def add_context(self, text: str) -> None:
+        """Put this before the next prompt: the output of a command the person ran, or what a rewind changed."""
+        self._pending_context.append(text)
+
+    async def turn(self, prompt: str, images: tuple[Image, ...] = ()) -> AsyncGenerator[Event, None]:
+        """Send a prompt and do what the model wants until it is done.
+
+        A checkpoint is made at the end, also of a turn that failed or was cancelled. Raises what `agent.run`
+        raises, after everything is recorded.
+        """
+        message = Message(new_id("msg"), "user", (*await self._before_prompt(), *images, Text(prompt)))
+        self._turn = message.id
+        events = run(self.state, message, self, self._rig())
+        finished: TurnFinished | None = None
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    self._keeper.begin()
+                    if isinstance(event, TurnFinished):
+                        finished = event
+                    else:
+                        yield event
+        finally:
+            snapshot = await asyncio.shield(self._finish_turn(prompt))
+        yield CheckpointMade(snapshot.number, str(snapshot.path), snapshot.files_off)
+        if finished is not None:
+            yield finished
+
+    async def _before_prompt(self) -> list[Text]:
+        """The blocks that stand before what the person wrote, in the same message."""
+        context, self._pending_context = self._pending_context, []
+        if not self.state.messages:
+            now = datetime.now().astimezone()
+            text = await asyncio.to_thread(opening, self.setup.workspace, now=now, home=self.setup.home)
+            context.insert(0, text)
+        return [Text(self._redactor.redact(text)) for text in context]
+
+    def _rig(self) -> Rig:
+        return Rig(
+            provider=self.provider,
+            prefix=self.prefix,
+            toolbox=self.setup.toolbox,
+            workspace=self.setup.workspace,
+            environment=self._environment,
+            scratch=self.setup.home / "scratch" / self.id,
+            seen=self._seen,
+            retry=self.setup.retry,
+        )
+
+    async def _finish_turn(self, prompt: str) -> Snapshot:
+        snapshot = await self._keeper.snapshot(
+            self.state, message=self._chronicle.head, prompt=prompt, model=str(self.model), cost=self._total_cost()
+        )
+        await self._chronicle.checkpoint(snapshot)
+        return snapshot
+
+    def _total_cost(self) -> float | None:
+        """Dollars to date, None where a part of it is unknown."""
+        cost = self.cost
+        return None if cost.unknown_calls else cost.known
+
+    # --- what the loop awaits (agent.host.Host) ------------------------------------------------------------------
+
+    async def record(self, fact: Fact) -> None:
+        match fact:
+            case MessageAdded(message, call_id):
+                await self._chronicle.message(message, call=call_id, turn=self._turn)
+            case CallMade(report):
+                self.calls.append(await self._chronicle.call(report, self.model))
+
+    async def before_call(self) -> None:
+        limits = self.setup.limits
+        made = len(self.calls) - self._calls_before
+        if limits.max_turns is not None and made >= limits.max_turns:
+            raise BudgetReached(
+                f"Stopped before model call {made + 1}: --max-turns is {limits.max_turns}. "
+                f"Go on with: agent resume {self.id}"
+            )
+        if limits.max_cost is None:
+            return
+        spent = self.cost
+        if spent.unknown_calls:
+            raise BudgetReached(
+                f"Stopped: --max-cost is set, but no price is known for {self.model}. "
+                f'Set one under [prices."{self.model}"] in config.toml, or leave --max-cost out.'
+            )
+        if spent.known - self._spent_before >= limits.max_cost:
+            raise BudgetReached(
+                f"Stopped before the next model call: ${spent.known - self._spent_before:.4f} of --max-cost "
+                f"${limits.max_cost:.4f} is spent. Go on with: agent resume {self.id}"
+            )
+
+    async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
+        decision = self.policy.decide(call, intent)
+        if isinstance(decision, Allowed):
+            return Verdict(True)
+        if isinstance(decision, Denied):
+            return Verdict(False, decision.reason)
+        answer = await self.setup.ask(decision)
+        if answer.allow and answer.remember and decision.rule is not None:
+            self.policy = self.policy.with_rule(decision.rule)
+            await asyncio.to_thread(self._rules.grant, self.cwd, decision.rule)
+            await self._chronicle.note("rule", str(decision.rule))
+        if answer.allow:
+            return Verdict(True)
+        said = f" They said: {answer.feedback}" if answer.feedback else ""
+        return Verdict(False, f"Permission to {intent.summary} was refused.{said}")
+
+    async def before_tool(self, call: ToolCall) -> None:
+        await self._keeper.before_change()
+
+    def redact(self, text: str) -> str:
+        return self._redactor.redact(text)
+
+    # --- going back, going elsewhere -----------------------------------------------------------------------------
+
+    async def preview_rewind(self, number: int) -> RewindPlan:
+        """What a rewind to this checkpoint would change. Raises CheckpointError."""
+        return await self._keeper.plan(number)
+
+    async def rewind(
+        self,
+        number: int,
+        *,
+        files: bool = True,
+        conversation: bool = True,
+        keep: frozenset[str] = frozenset(),
+    ) -> Rewound:
+        """Bring back the files, the conversation, or both, of a checkpoint; `keep` names files to leave alone.
+
+        The files as they are now are captured first. Nothing billed is refunded. Raises CheckpointError.
+        """
+        snapshot = self._keeper.load(number)
+        rewound = await self._keeper.rewind(number, keep) if files else Rewound.nothing(number)
+        if conversation:
+            await self._cut_after(snapshot.message, f"rewind to checkpoint {number}")
+        if files:
+            self._seen.versions.clear()
+        if files and not conversation:
+            self.add_context(f"[The person brought the files back to how they were at checkpoint {number}.]")
+        if conversation and not files:
+            self.add_context(
+                f"[The person took the conversation back to checkpoint {number}; the files stayed as they are.]"
+            )
+        return rewound
+
+    async def undo(self) -> Rewound:
+        """Back to before the latest live turn. Raises CheckpointError when there is none."""
+        return await self.rewind(self._keeper.before_message(self._chronicle.head))
+
+    async def _cut_after(self, message: str | None, reason: str) -> None:
+        """Move the conversation's end, and read back from the journal what is live then."""
+        await self._chronicle.move_head(message, reason)
+        told = rehydrate((await asyncio.to_thread(read, self.path)).records)
+        self.state.messages[:] = told.state.messages
+        self.state.turn_count = told.state.turn_count
+        self.state.previous_end = told.state.previous_end
+
+    async def switch_model(self, model: ModelRef) -> None:
+        """Go on with another model: a new prefix, so its cache starts cold. Raises ConfigurationError."""
+        provider = self.setup.providers(model.provider)
+        if provider is not self.provider:
+            await self.provider.aclose()
+        self.provider = provider
+        self.prefix = replace(self.prefix, model=model, encoder=provider.encoder)
+        self.state.previous_end = None
+        self._window = None
+        self._chronicle.begin_with(self.prefix)
+
+    async def set_title(self, title: str) -> None:
+        self.title = title
+        await self._chronicle.note("title", title)
+
+    async def adopt(self, messages: list[Message]) -> None:
+        """Take these messages into the conversation: a fork's, or the answers that a crash left out."""
+        for message in messages:
+            self.state.messages.append(message)
+            await self._chronicle.message(message)
+
+    async def release(self) -> None:
+        """End the session but leave its provider open for another."""
+        await self._keeper.close()
+        self._chronicle.close()
+
+    async def close(self) -> None:
+        """End the session: its engine, its connections, its lock. The journal stays."""
+        await self.release()
+        await self.provider.aclose()
+
+
+def fresh_prefix(setup: Setup, model: ModelRef, provider: Provider, affinity_key: str) -> Prefix:
+    """The prefix of a new session, frozen from now on."""
+    return Prefix(
+        model=model,
+        system=SYSTEM,
+        tools=setup.toolbox.specs,
+        parameters=setup.parameters,
+        encoder=provider.encoder,
+        affinity_key=affinity_key,
+    )
+
+
+def new_session_id(now: float | None = None) -> str:
+    """An id a person can type the start of: local date and time, then four hex digits."""
+    moment = time.localtime(now)
+    return time.strftime("%Y%m%d-%H%M%S", moment) + f"-{new_id('s')[-4:]}"

@@ -1,0 +1,54 @@
+"""What a front end hands to a session: places, the model's end, the tools' end, and whom to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from agent.permissions import PermissionAnswer, PermissionRequest, Policy
+from agent.tools.toolbox import Toolbox
+from agent.workspace import Workspace
+from providers.pricing import Rates
+from providers.provider import Provider
+from providers.retry import Retry
+from providers.types import Parameters
+
+Ask: TypeAlias = Callable[[PermissionRequest], Awaitable[PermissionAnswer]]
+
+
+async def deny(request: PermissionRequest) -> PermissionAnswer:
+    """The answer where nobody can be asked."""
+    return PermissionAnswer(
+        allow=False, feedback="Nobody can be asked here. Go on without it, or say what you would need."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one run may spend at most: US dollars, model calls. None is no limit."""
+
+    max_cost: float | None = None
+    max_turns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    home: Path
+    """Cachet's own folder, `~/.cachet`."""
+    workspace: Workspace
+    providers: Callable[[str], Provider]
+    """A provider by its name; raises ConfigurationError."""
+    toolbox: Toolbox
+    policy: Policy
+    environ: Mapping[str, str]
+    """The person's environment."""
+    pass_env: tuple[str, ...] = ()
+    """Names that child processes get although they look like keys."""
+    rates: Mapping[str, Rates] = field(default_factory=dict)
+    """The person's own prices, by model."""
+    parameters: Parameters = field(default_factory=Parameters)
+    ask: Ask = deny
+    limits: Limits = field(default_factory=Limits)
+    retry: Retry = field(default_factory=Retry)

@@ -1,0 +1,73 @@
+"""A host that keeps what the loop records in a list, and a rig on the scripted model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.host import CallMade, Fact, MessageAdded, Verdict
+from agent.rig import Rig
+from agent.tools.contract import Intent
+from agent.tools.toolbox import Toolbox
+from agent.workspace import Workspace
+from providers.registry import open_provider
+from providers.retry import Retry
+from providers.types import Message, ModelRef, Prefix, Text, ToolCall, ToolResult
+
+
+@dataclass(slots=True)
+class ListHost:
+    """Permits what isn't in `refuse`, and notes the order in which things happened."""
+
+    refuse: frozenset[str] = frozenset()
+    facts: list[Fact] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+
+    async def record(self, fact: Fact) -> None:
+        self.facts.append(fact)
+        match fact:
+            case MessageAdded(message):
+                self.order.append(message.role)
+            case CallMade():
+                self.order.append("call")
+
+    async def before_call(self) -> None:
+        return
+
+    async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
+        return Verdict(False, "not here") if call.name in self.refuse else Verdict(True)
+
+    async def before_tool(self, call: ToolCall) -> None:
+        self.order.append(f"before {call.name}")
+
+    def redact(self, text: str) -> str:
+        return text.replace("hunter2", "[secret]")
+
+    @property
+    def calls(self) -> list[CallMade]:
+        return [fact for fact in self.facts if isinstance(fact, CallMade)]
+
+
+def rig(folder: Path, model: ModelRef) -> Rig:
+    """A rig for `folder` whose model is `model`; retries don't wait."""
+    toolbox = Toolbox.standard()
+    provider = open_provider(model.provider, {}, {}, folder)
+    return Rig(
+        provider=provider,
+        prefix=Prefix(
+            model=model, system="test", tools=toolbox.specs, encoder=provider.encoder, affinity_key="test"
+        ),
+        toolbox=toolbox,
+        workspace=Workspace.at(folder),
+        environment={"PATH": "/usr/bin:/bin"},
+        scratch=folder / "scratch",
+        retry=Retry(first=0.0, longest=0.0),
+    )
+
+
+def prompt(text: str, message_id: str = "m1") -> Message:
+    return Message(message_id, "user", (Text(text),))
+
+
+def results(messages: list[Message]) -> list[ToolResult]:
+    return [block for message in messages for block in message.blocks if isinstance(block, ToolResult)]
