@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from checkpoint.places import make_private
 from providers.errors import CachetError
 from sessions.lines import decode, encode
 from sessions.records import FORMAT_VERSION, Record, SessionLine
@@ -104,8 +105,8 @@ class Journal:
     @classmethod
     def create(cls, path: Path, first: SessionLine) -> Journal:
         """Begin a journal with its first line, durably. Raises JournalError if the file exists already."""
-        private_folder(path.parent)
         try:
+            make_private(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError as error:
             raise JournalError(
@@ -206,16 +207,6 @@ class Journal:
 
     def _failed(self, why: str) -> str:
         return f"Cannot write the session {self.path}: {why}. Free some space, then send the prompt again."
-
-
-def private_folder(path: Path) -> None:
-    """Make the folder and its missing parents, for this person only. Raises JournalUnwritable."""
-    try:
-        for folder in (*reversed(path.parents), path):
-            if not folder.exists():
-                folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise JournalUnwritable(f"Cannot make the folder {path}: {_why(error)}.") from error
 
 
 def _first_version(descriptor: int) -> int:
