@@ -71,7 +71,8 @@ def http_fault(
     """The error for an HTTP error, or for one that came inside a stream (`status` 0 or 200 then).
 
     `kind` is the wire's error type or code; a number in it (OpenRouter's `"502"`) is taken as the status of
-    an error inside a stream. `retry_after` is in seconds. `secret` is masked wherever the endpoint repeats it.
+    an error inside a stream. `retry_after` is in seconds. `secret` is masked wherever the endpoint
+    repeats it.
     """
     in_stream = status < 400
     if is_overflow(status, message, kind):

@@ -35,8 +35,8 @@ class Recorded:
 class Reply:
     """An answer, its body sent chunk by chunk.
 
-    `cut` drops the connection after the last chunk, so that the body never ends properly. `hold` keeps the
-    connection open after the last chunk until the client leaves (`LoopbackServer.client_left`) or the server closes.
+    `cut` drops the connection after the last chunk, so that the body never ends properly. `hold` keeps it
+    open after the last chunk until the client leaves (`LoopbackServer.client_left`) or the server closes.
     """
 
     status: int = 200
@@ -64,7 +64,7 @@ def json_reply(value: Any, status: int = 200, headers: Mapping[str, str] | None 
 class LoopbackServer:
     """Serves `handler`'s replies from threads of its own until the `with` block ends.
 
-    `requests` holds what came, in order. An exception in `handler` answers 500 and is raised again at the end.
+    `requests` holds what came, in order. An exception in `handler` answers 500 and is raised at the end.
     """
 
     def __init__(self, handler: Callable[[Recorded], Reply]) -> None:

@@ -1,0 +1,230 @@
+"""Anthropic's Messages API, and every endpoint that speaks it.
+
+Quirk `x-api-key`: the endpoint reads the key from the header `X-Api-Key`; the SDK sends a bearer token.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from providers.anthropic_answer import Answer, anthropic_cache_tokens, complaint, decoded
+from providers.anthropic_encoder import ENCODER, WIRE, encode
+from providers.call import Call, StreamedCall
+from providers.counts import count
+from providers.errors import ConfigurationError, ProviderError, RequestRejected, ServerFault, StreamTruncated
+from providers.faults import http_fault, retry_after_seconds, unreachable
+from providers.pricing import context_window
+from providers.provider import ModelInfo
+from providers.settings import ProviderSettings, key_of, required_key
+from providers.types import JSONObject, ModelRef, Origin, Request
+
+if TYPE_CHECKING:
+    from anthropic import APIStatusError, AsyncAnthropic, AsyncStream
+
+__all__ = ["Anthropic", "anthropic_cache_tokens", "connect"]
+
+ENDPOINT = "https://api.anthropic.com"
+NO_KEY = "none"
+"""Sent to an endpoint of a person's own that was given no key: the SDK insists on one."""
+
+CONNECT_SECONDS = 10.0
+SILENCE_SECONDS = 600.0
+"""How long an endpoint may say nothing; a local model that reads a long prompt does."""
+DRAIN_SECONDS = 1.0
+"""How long to wait for the end of a body after its last event, to keep the connection for the next call."""
+
+
+def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], home: Path) -> Anthropic:
+    """The provider for `anthropic`, or for an endpoint that speaks its wire.
+
+    Raises MissingKey, and ConfigurationError for an address that is none.
+    """
+    endpoint = settings.base_url or environ.get("ANTHROPIC_BASE_URL", "").strip() or ENDPOINT
+    if not endpoint.startswith(("http://", "https://")):
+        raise ConfigurationError(
+            f"The address of {name} is not a URL: {endpoint!r}. It begins with http:// or https://"
+        )
+    endpoint = endpoint.rstrip("/").removesuffix("/v1")  # the SDK adds it
+    if endpoint == ENDPOINT:
+        key = required_key(name, settings, environ)
+    else:
+        key = key_of(name, settings, environ) or NO_KEY
+    headers = dict(settings.headers)
+    if "x-api-key" in settings.quirks:
+        headers["X-Api-Key"] = key
+    return Anthropic(name, endpoint, key, headers)
+
+
+class Anthropic:
+    """A connection to one endpoint."""
+
+    encoder = ENCODER
+
+    def __init__(self, name: str, endpoint: str, key: str, headers: Mapping[str, str]) -> None:
+        self.name = name
+        self._endpoint = endpoint
+        self._key = key
+        self._headers = headers
+        self._client: AsyncAnthropic | None = None
+
+    def stream(self, request: Request) -> Call:
+        origin = Origin(WIRE, self._endpoint, request.prefix.model.name)
+        return StreamedCall(request, partial(self._exchange, request), Answer(self.name, origin))
+
+    async def prepare(self) -> None:
+        await self._connected()
+
+    async def context_window(self, model: str) -> int | None:
+        import asyncio
+
+        return await asyncio.to_thread(context_window, ModelRef(WIRE, model))
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        client = await self._connected()
+        with self._faults():
+            offered = [model async for model in client.models.list(limit=1000)]
+        return tuple(
+            ModelInfo(model.id, count(model.max_input_tokens), model.display_name) for model in offered
+        )
+
+    async def aclose(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _connected(self) -> AsyncAnthropic:
+        """The SDK's client, made in a thread: importing the SDK takes a second or two."""
+        if self._client is None:
+            import asyncio
+
+            self._client = await asyncio.to_thread(self._make_client)
+        return self._client
+
+    def _make_client(self) -> AsyncAnthropic:
+        import httpx2
+        from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
+
+        timeout = httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
+        return AsyncAnthropic(
+            api_key=self._key,
+            base_url=self._endpoint,
+            max_retries=0,
+            timeout=timeout,
+            default_headers=self._headers,
+            open_telemetry=False,
+            # A proxy named in the environment does not reach this machine's own servers.
+            http_client=DefaultAsyncHttpxClient(trust_env=False) if _is_loopback(self._endpoint) else None,
+        )
+
+    @asynccontextmanager
+    async def _exchange(self, request: Request) -> AsyncGenerator[AsyncIterator[JSONObject]]:
+        """Send a request; the raw events of the answer. Raises ProviderError, also while they are read."""
+        client = await self._connected()
+        from anthropic import AsyncStream
+        from anthropic.types import Message, RawMessageStreamEvent
+
+        with self._faults():
+            stream = await client.post(
+                "/v1/messages",
+                content=encode(request, self._endpoint),
+                cast_to=Message,
+                stream=True,
+                stream_cls=AsyncStream[RawMessageStreamEvent],
+            )
+        try:
+            await self._require_stream(stream)
+            async with aclosing(self._events(stream)) as events:
+                yield events
+        finally:
+            with suppress(ProviderError), self._faults(begun=True):
+                await stream.close()
+
+    async def _require_stream(self, stream: AsyncStream[Any]) -> None:
+        """Some servers answer a request for a stream with one JSON body, an error's under HTTP 200 even."""
+        kind = stream.response.headers.get("content-type", "text/event-stream")
+        if kind.startswith("text/event-stream"):
+            return
+        with self._faults(begun=True):
+            body = decoded((await stream.response.aread()).decode("utf-8", "replace"))
+        if "error" in body:
+            raise self._fault(200, body, None)
+        raise RequestRejected(
+            f"{self.name} did not stream its answer, it sent {kind}. "
+            f"Check that a server that speaks Anthropic's Messages API answers at {self._endpoint}"
+        )
+
+    async def _events(self, stream: AsyncStream[Any]) -> AsyncGenerator[JSONObject]:
+        """The events as they came: the SDK would drop those of proxies that send no `event:` lines."""
+        with self._faults(begun=True):
+            sent_events = stream.raw_events(stream.response)
+            async for sent in sent_events:
+                event = json.loads(sent.data) if sent.data.startswith("{") else {}
+                kind = event.get("type", sent.event)
+                yield {**event, "type": kind}
+                if kind == "message_stop":
+                    break
+            await _drain(sent_events)
+
+    @contextmanager
+    def _faults(self, *, begun: bool = False) -> Generator[None]:
+        """Let only ProviderError out. `begun`: the answer had begun, so that it broke off."""
+        import anthropic
+        import httpx2
+
+        try:
+            yield
+        except anthropic.APIStatusError as error:
+            raise self._status_fault(error) from error
+        except anthropic.APIConnectionError as error:
+            raise unreachable(self.name, self._endpoint, error.__cause__ or error) from error
+        except (httpx2.HTTPError, httpx2.StreamError, OSError) as error:
+            if not begun:
+                raise unreachable(self.name, self._endpoint, error) from error
+            raise StreamTruncated(
+                f"The connection to {self.name} broke in the middle of its answer "
+                f"({str(error) or type(error).__name__}). Nothing of it was run; try again."
+            ) from error
+        except (anthropic.AnthropicError, httpx2.InvalidURL, ValueError, TypeError) as error:
+            if begun:
+                raise ServerFault(
+                    f"{self.name} sent something that is not its wire ({error}). Try again."
+                ) from error
+            raise RequestRejected(
+                f"The request to {self.name} could not be made ({error}). Check its address, key and headers."
+            ) from error
+
+    def _status_fault(self, error: APIStatusError) -> ProviderError:
+        wait = retry_after_seconds(error.response.headers, now=time.time())
+        body = error.body if isinstance(error.body, dict) else {"error": str(error.body or "")}
+        return self._fault(error.status_code, body, wait)
+
+    def _fault(self, status: int, body: JSONObject, retry_after: float | None) -> ProviderError:
+        message, kind = complaint(body)
+        return http_fault(self.name, status, message, kind=kind, retry_after=retry_after, secret=self._key)
+
+
+async def _drain(rest: AsyncIterator[object]) -> None:
+    """Read to the end of a body whose last event came, so that the connection can serve the next call.
+
+    Whatever goes wrong here, the answer was whole.
+    """
+    import asyncio
+
+    import httpx2
+
+    with suppress(TimeoutError, ValueError, OSError, httpx2.HTTPError, httpx2.StreamError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in rest:
+                pass
+
+
+def _is_loopback(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

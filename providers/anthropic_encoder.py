@@ -1,0 +1,195 @@
+"""Encodes a request for Anthropic's Messages API: `anthropic/1`, the same bytes for the same values for ever.
+
+What `anthropic/1` makes of a message must never change: a session that was begun with it is read from the
+provider's cache only while its bytes stay what they were. Another encoding is `anthropic/2`, beside this one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from providers.types import (
+    JSON,
+    Block,
+    Image,
+    Message,
+    Opaque,
+    Origin,
+    Prefix,
+    Request,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+
+ENCODER = "anthropic/1"
+WIRE = "anthropic"
+
+Encoded = dict[str, Any]
+"""A block or message of the request body. Only a cache marker is ever added to one after it was made."""
+
+UNMARKABLE = frozenset({"thinking", "redacted_thinking"})
+"""Kinds of block that refuse `cache_control` (Anthropic's prompt-caching documentation)."""
+
+KNOWN = frozenset({"text", "image", "tool_use", "tool_result"})
+
+
+def encode(request: Request, endpoint: str) -> bytes:
+    """The body of the request to `endpoint`, as the JSON text that is sent."""
+    body = json.dumps(request_body(request, endpoint), ensure_ascii=False, separators=(",", ":"))
+    # A lone surrogate is not UTF-8, and no session should be stuck on one.
+    return body.encode("utf-8", "replace")
+
+
+def request_body(request: Request, endpoint: str) -> Encoded:
+    """The body of the request to `endpoint`, cache markers in place.
+
+    Without its markers, the body of a longer conversation begins with the body of a shorter one.
+    """
+    prefix = request.prefix
+    system = [_text(prefix.system)] if prefix.system.strip() else []
+    tools = [_tool(spec.name, spec.description, spec.parameters) for spec in prefix.tools]
+    conversation = Conversation(Origin(WIRE, endpoint, prefix.model.name))
+    for message in request.messages:
+        conversation.add(message)
+    breakpoints = [_last(system) or _last(tools), *conversation.ends(request)]
+    for block in {id(block): block for block in breakpoints if block is not None}.values():
+        block["cache_control"] = _marker(prefix)
+    body: Encoded = {"model": prefix.model.name, "max_tokens": prefix.parameters.max_output_tokens}
+    if prefix.parameters.effort:
+        body["output_config"] = {"effort": prefix.parameters.effort}
+    if tools:
+        body["tools"] = tools
+    if system:
+        body["system"] = system
+    return {**body, "messages": conversation.messages, "stream": True}
+
+
+class Conversation:
+    """The messages of one request body while they are laid out."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.messages: list[Encoded] = []
+        self._origin = origin
+        self._ends: dict[str, Encoded | None] = {}
+        """By message id: the last block up to that message's end that can carry a breakpoint."""
+        self._markable: Encoded | None = None
+
+    def add(self, message: Message) -> None:
+        """Append a message. A person's messages and the results of tools join until the next answer."""
+        blocks = [block for block in map(self._block, message.blocks) if block is not None]
+        if message.role == "assistant":
+            blocks = _without_trailing_thinking(blocks)
+        role = "user" if message.role == "tool" else message.role
+        if blocks:
+            self._append(role, blocks)
+        self._markable = next((block for block in reversed(blocks) if block["type"] in KNOWN), self._markable)
+        self._ends[message.id] = self._markable
+
+    def ends(self, request: Request) -> tuple[Encoded | None, ...]:
+        """Where breakpoints belong: at the end of this call, and wherever an earlier call of it ended.
+
+        A call ends at the message before the answer that it got, so the latest such place is known even where
+        `previous_end` is not, as after a rewind or in a fork.
+        """
+        if not request.messages:
+            return ()
+        answered = [
+            before.id
+            for before, answer in zip(request.messages, request.messages[1:], strict=False)
+            if answer.role == "assistant"
+        ]
+        previous = [self._ends.get(place) for place in (*answered[-1:], request.previous_end) if place]
+        return (*previous, self._markable)
+
+    def _append(self, role: str, blocks: list[Encoded]) -> None:
+        if role != "user" or not self.messages or self.messages[-1]["role"] != "user":
+            self.messages.append({"role": role, "content": blocks})
+            return
+        content: list[Encoded] = self.messages[-1]["content"]
+        content.extend(blocks)
+        # The API wants the results of tools before anything else of the message that follows their calls.
+        content.sort(key=lambda block: block["type"] != "tool_result")
+
+    def _block(self, block: Block) -> Encoded | None:
+        """The block as it is sent; None for what has nothing to say to this model at this endpoint."""
+        match block:
+            case Text(text):
+                return _text(text) if text.strip() else None
+            case Image():
+                return _image(block)
+            case ToolCall(call_id, name, raw):
+                return {"type": "tool_use", "id": _name(call_id), "name": _name(name), "input": _input(raw)}
+            case ToolResult():
+                return _result(block)
+            case Thinking(text, origin, signature) if origin == self._origin:
+                return {"type": "thinking", "thinking": text, "signature": signature}
+            case Opaque(raw, origin) if origin == self._origin:
+                value = json.loads(raw)
+                return value if isinstance(value, dict) and "type" in value else None
+            case _:
+                return None
+
+
+def _text(text: str) -> Encoded:
+    return {"type": "text", "text": text}
+
+
+def _image(image: Image) -> Encoded:
+    return {
+        "type": "image",
+        "source": {"type": "base64", "media_type": image.media_type, "data": image.data},
+    }
+
+
+def _tool(name: str, description: str, parameters: str) -> Encoded:
+    return {"name": name, "description": description, "input_schema": json.loads(parameters)}
+
+
+def _result(result: ToolResult) -> Encoded:
+    content = [_text(result.text)] if result.text.strip() else []
+    encoded: Encoded = {"type": "tool_result", "tool_use_id": _name(result.call_id)}
+    if content or result.images:
+        encoded["content"] = [*content, *map(_image, result.images)]
+    if result.is_error:
+        encoded["is_error"] = True
+    return encoded
+
+
+def _input(raw_arguments: str) -> JSON:
+    """A call's arguments as the object the API wants, `{}` where what the model wrote is not one."""
+    try:
+        value = json.loads(raw_arguments, parse_constant=_refuse)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _name(text: str) -> str:
+    """An id or tool name in the characters that the API allows; other models write other ones."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", text) or "_"
+
+
+def _marker(prefix: Prefix) -> Encoded:
+    lifetime = {"ttl": "1h"} if prefix.parameters.cache_ttl == "1h" else {}
+    return {"type": "ephemeral", **lifetime}
+
+
+def _without_trailing_thinking(blocks: list[Encoded]) -> list[Encoded]:
+    """An answer that broke off in its thinking: the API refuses a message that ends so."""
+    length = len(blocks)
+    while length and blocks[length - 1]["type"] in UNMARKABLE:
+        length -= 1
+    return blocks[:length]
+
+
+def _last(blocks: Iterable[Encoded]) -> Encoded | None:
+    return next(reversed([*blocks]), None)

@@ -1,0 +1,201 @@
+"""What a model call cost in US dollars, by `genai-prices`' maintained table or by a person's own rates.
+
+The table is that package's own data: nothing is fetched. Importing it takes a third of a second, which happens
+with the first price that is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from providers.types import ModelRef, Usage
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, ModelPrice, Provider
+
+TABLE_IDS: Mapping[str, str] = {
+    "anthropic": "anthropic",
+    "openai": "openai",
+    "gemini": "google",
+    "groq": "groq",
+    "xai": "x-ai",
+    "deepseek": "deepseek",
+    "mistral": "mistral",
+    "openrouter": "openrouter",
+    "bedrock": "aws",
+}
+"""Our name of a provider to the table's. One that isn't here has no known prices: a gateway sets its own."""
+
+FREE = frozenset({"local", "scripted"})
+MILLION = 1_000_000
+
+DEFAULT_FAMILY: Mapping[str, str] = {
+    "anthropic": r"claude-sonnet-(\d{1,2}(?:-\d{1,2})?)",
+    "openai": r"gpt-(\d+(?:\.\d+)?)(?:-[a-z]+)?",
+    "gemini": r"gemini-(\d+(?:\.\d+)?)-[a-z]+",
+    "groq": r"openai/gpt-oss-(\d+)b",
+    "xai": r"grok-(\d+(?:\.\d+)?)",
+    "deepseek": r"deepseek-v(\d+(?:\.\d+)?)(?:-[a-z]+)?",
+    "mistral": r"mistral-(?:medium|large)-(\d{1,2}(?:-\d{1,2})?)",
+    "openrouter": r"anthropic/claude-sonnet-(\d+(?:\.\d+)?)",
+}
+"""The models a provider's default is chosen from; the group is the generation, the highest of which wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a call cost, in US dollars."""
+
+    cost: float
+    uncached: float
+    """What the same tokens had cost had nothing been read from a cache nor written to one."""
+    id: str
+    """Where the rates came from: `genai-prices:PROVIDER/MODEL`, `override:MODEL`, or `free`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """A person's own rates, in US dollars for a million tokens.
+
+    A rate that is left out is the next plainer one: reading and writing cost what input costs, writing for
+    the long lifetime what writing costs.
+    """
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    cache_write: float | None = None
+    cache_write_1h: float | None = None
+
+
+def price(
+    model: ModelRef, usage: Usage, *, at: float | None = None, overrides: Mapping[str, Rates] | None = None
+) -> Price | None:
+    """What one call cost; None where that is not known, which is never the same as 0.
+
+    `at` is when the call was made, in seconds since the epoch (now if None): rates change by day and hour.
+    `overrides` is keyed by `provider/model` or by the model's name alone. Give it one call at a time: rates of
+    long prompts apply by the size of each.
+    """
+    for name in (str(model), model.name):
+        if overrides and name in overrides:
+            return _by_rates(overrides[name], usage, f"override:{name}")
+    if _is_free(model):
+        return Price(0.0, 0.0, "free")
+    found = _find(model)
+    if found is None:
+        return None
+    provider, info = found
+    rates = info.get_prices(datetime.fromtimestamp(time.time() if at is None else at, UTC))
+    if not _covers(rates, usage):
+        return None
+    return Price(
+        cost=_by_table(rates, usage),
+        uncached=_by_table(rates, _without_cache(usage)),
+        id=f"genai-prices:{provider.id}/{info.id}",
+    )
+
+
+def context_window(model: ModelRef) -> int | None:
+    """The model's context window in tokens, as the table knows it; None where it doesn't."""
+    found = _find(model)
+    return found[1].context_window if found else None
+
+
+def default_model(provider: str) -> str | None:
+    """The name of the model to use where a person named none; None where the provider's list isn't known.
+
+    Of the newest generation of the provider's general models, the one in the middle by price.
+    """
+    family = DEFAULT_FAMILY.get(provider)
+    if family is None:
+        return None
+    generations: dict[float, list[tuple[float, str]]] = {}
+    for info in _listed(TABLE_IDS[provider]):
+        match = re.fullmatch(family, info.id)
+        if match and info.context_window and not info.deprecated:
+            generation = float(match[1].replace("-", "."))
+            generations.setdefault(generation, []).append((_input_rate(info), info.id))
+    if not generations:
+        return None
+    newest = sorted(generations[max(generations)])
+    return newest[len(newest) // 2][1]
+
+
+def _is_free(model: ModelRef) -> bool:
+    """Models that run on this machine. Ollama's hosted ones say so in their tag: `gpt-oss:120b-cloud`."""
+    return model.provider in FREE or (model.provider == "ollama" and not model.name.endswith("cloud"))
+
+
+def _without_cache(usage: Usage) -> Usage:
+    return Usage(input_tokens=usage.prompt_tokens, output_tokens=usage.output_tokens)
+
+
+def _by_rates(rates: Rates, usage: Usage, name: str) -> Price:
+    read = rates.input if rates.cache_read is None else rates.cache_read
+    write = rates.input if rates.cache_write is None else rates.cache_write
+    long_write = write if rates.cache_write_1h is None else rates.cache_write_1h
+    output = usage.output_tokens * rates.output
+    cost = (
+        usage.input_tokens * rates.input
+        + usage.cache_read_tokens * read
+        + (usage.cache_write_tokens - usage.cache_write_1h_tokens) * write
+        + usage.cache_write_1h_tokens * long_write
+        + output
+    )
+    return Price(cost / MILLION, (usage.prompt_tokens * rates.input + output) / MILLION, name)
+
+
+def _by_table(rates: ModelPrice, usage: Usage) -> float:
+    """The table's Usage counts inclusively: its `input_tokens` is the whole prompt, the others are parts."""
+    from genai_prices import Usage as Billed
+
+    billed = Billed(
+        input_tokens=usage.prompt_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
+        output_tokens=usage.output_tokens,
+    )
+    return float(rates.calc_price(billed)["total_price"])
+
+
+def _covers(rates: ModelPrice, usage: Usage) -> bool:
+    """Whether the table has the rates that this usage needs; what it lacks it would count too cheap."""
+    if rates.input_mtok is None or (usage.output_tokens and rates.output_mtok is None):
+        return False
+    return not (usage.cache_write_1h_tokens and rates.cache_write_mtok and rates.cache_write_1h_mtok is None)
+
+
+def _find(model: ModelRef) -> tuple[Provider, ModelInfo] | None:
+    table_id = TABLE_IDS.get(model.provider)
+    if table_id is None:
+        return None
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        found: tuple[Provider, ModelInfo] = get_snapshot().find_provider_model(
+            model.name, None, table_id, None
+        )
+    except LookupError:
+        return None
+    return found
+
+
+def _listed(table_id: str) -> list[ModelInfo]:
+    from genai_prices.data_snapshot import get_snapshot
+
+    provider: Provider = get_snapshot().find_provider(None, table_id, None)
+    return provider.models
+
+
+def _input_rate(info: ModelInfo) -> float:
+    from genai_prices.types import TieredPrices
+
+    rate = info.get_prices(datetime.now(UTC)).input_mtok
+    return float((rate.base if isinstance(rate, TieredPrices) else rate) or 0)

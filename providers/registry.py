@@ -1,0 +1,111 @@
+"""Finds the one provider that a name means, and imports no other."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from providers.errors import ConfigurationError, UnknownModel
+from providers.provider import Provider
+from providers.settings import ProviderSettings
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+Connector: TypeAlias = Callable[[str, ProviderSettings, Mapping[str, str], Path], Provider]
+"""`connect(name, settings, environ, home)`: what a provider's file and an entry point of `GROUP` offer."""
+
+GROUP = "cachet.providers"
+
+BUILT_IN: Mapping[str, str] = {
+    "anthropic": "providers.anthropic",
+    "openai": "providers.openai_chat",
+    "gemini": "providers.openai_chat",
+    "groq": "providers.openai_chat",
+    "xai": "providers.openai_chat",
+    "deepseek": "providers.openai_chat",
+    "mistral": "providers.openai_chat",
+    "openrouter": "providers.openai_chat",
+    "ollama": "providers.ollama",
+    "local": "providers.local",
+    "scripted": "providers.scripted",
+}
+
+WIRES: Mapping[str, str] = {
+    "openai-chat": "providers.openai_chat",
+    "openai-responses": "providers.openai_responses",
+    "anthropic": "providers.anthropic",
+    "ollama": "providers.ollama",
+}
+"""What `wire` may be in `[providers.NAME]`, for endpoints of one's own."""
+
+OWN_WIRE = "openai-chat"
+
+MAKERS: Mapping[str, str] = {"claude": "anthropic", "gpt": "openai", "grok": "xai", "google": "gemini"}
+"""What people type for a provider when they think of its models."""
+
+
+def open_provider(
+    name: str, settings: Mapping[str, ProviderSettings], environ: Mapping[str, str], home: Path
+) -> Provider:
+    """The provider called `name`: built in, configured with a `base_url`, or another package's.
+
+    `settings` is `[providers]` of the configuration, by name; `home` is Cachet's own folder. Raises
+    UnknownModel, MissingKey, and ConfigurationError for settings that cannot work.
+    """
+    own = settings.get(name, ProviderSettings())
+    return _connector(name, own, settings)(name, own, environ, home)
+
+
+def provider_names(settings: Mapping[str, ProviderSettings]) -> tuple[str, ...]:
+    """Every provider that can be named: those built in, those configured, those of other packages.
+
+    Looks through the installed packages, so not for use at start-up.
+    """
+    configured = (name for name, own in settings.items() if own.base_url)
+    return tuple(dict.fromkeys((*BUILT_IN, *configured, *(point.name for point in _entry_points()))))
+
+
+def _connector(name: str, own: ProviderSettings, settings: Mapping[str, ProviderSettings]) -> Connector:
+    if own.wire and own.wire not in WIRES:
+        raise ConfigurationError(
+            f"No wire named {own.wire!r} in [providers.{name}]. It can be: {', '.join(WIRES)}."
+        )
+    module = WIRES.get(own.wire) or BUILT_IN.get(name) or (WIRES[OWN_WIRE] if own.base_url else None)
+    if module is not None:
+        return cast(Connector, importlib.import_module(module).connect)
+    for point in _entry_points():
+        if point.name == name:
+            return _loaded(point)
+    if name in settings:
+        raise ConfigurationError(f"[providers.{name}] has no base_url. Add the address of its endpoint.")
+    meant = _nearest(name, provider_names(settings))
+    raise UnknownModel(f"No provider named {name!r}. Try {meant}/<model>, or run: agent models")
+
+
+def _entry_points() -> tuple[EntryPoint, ...]:
+    from importlib.metadata import entry_points
+
+    return tuple(entry_points(group=GROUP))
+
+
+def _loaded(point: EntryPoint) -> Connector:
+    try:
+        return cast(Connector, point.load())
+    except (ImportError, AttributeError) as error:
+        package = point.dist.name if point.dist else point.value
+        raise ConfigurationError(
+            f"The provider {point.name!r} of the package {package} cannot be loaded ({error}). "
+            "Update that package, or uninstall it."
+        ) from error
+
+
+def _nearest(name: str, names: tuple[str, ...]) -> str:
+    """The provider that was probably meant."""
+    for maker, provider in MAKERS.items():
+        if name.lower().startswith(maker):
+            return provider
+    return next(iter(difflib.get_close_matches(name.lower(), names, 1)), "openai")
