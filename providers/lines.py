@@ -1,0 +1,65 @@
+"""Cuts a streamed body into lines, at line feeds only.
+
+An HTTP client's own line iterator also cuts at U+0085, U+2028 and other characters that JSON text may hold
+as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+from providers.types import JSON, JSONObject
+
+DONE = "[DONE]"
+"""The data of the event that ends an OpenAI-shaped stream."""
+
+
+async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The lines of a body that comes in chunks, without their ends; a last one without an end too."""
+    pending: list[bytes] = []
+    async for chunk in chunks:
+        first, *rest = chunk.split(b"\n")
+        pending.append(first)
+        for part in rest:
+            yield b"".join(pending).removesuffix(b"\r")
+            pending = [part]
+    if last := b"".join(pending):
+        yield last.removesuffix(b"\r")
+
+
+async def event_data(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """The data of each server-sent event; comments, event names and ids are dropped.
+
+    An `error:` line, with which older llama.cpp servers tell a failure, counts as data of its own. The event
+    before the stream's end need not be closed by an empty line, as long as it came whole.
+    """
+    data: list[str] = []
+    async for line in lines(chunks):
+        field, _, value = line.decode("utf-8").partition(":")
+        if not line and data:
+            yield "\n".join(data)
+            data = []
+        elif field == "data":
+            data.append(value.removeprefix(" "))
+        elif field == "error":
+            yield f'{{"error":{value}}}'
+    last = "\n".join(data)
+    if last == DONE or _whole(last):
+        yield last
+
+
+def json_object(text: str | bytes) -> JSONObject:
+    """The JSON object that `text` is. Raises ValueError."""
+    value: JSON = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"a JSON {type(value).__name__} where an object was expected")
+    return value
+
+
+def _whole(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,61 @@
+"""Reads the error objects of OpenAI's wires, whether they came as an HTTP answer or inside a stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from providers.errors import ProviderError
+from providers.faults import OVERFLOW_KINDS, STATUS_OF_KIND, http_fault
+from providers.types import JSON, canonical
+
+
+@dataclass(frozen=True, slots=True)
+class WireError:
+    """What an endpoint said of a failure. `kind` is its type or code, `param` the request field it names."""
+
+    message: str
+    kind: str = ""
+    param: str = ""
+
+    @classmethod
+    def of(cls, body: JSON) -> WireError:
+        """From an error object, a text, or an object that holds one under `error`, `message` or `detail`."""
+        match body:
+            case {"error": inner} if inner:
+                return cls.of(inner)
+            case {"message": str(message)}:
+                return cls(message + _upstream(body), _kind(body), str(body.get("param") or ""))
+            case {"detail": detail}:
+                return cls(detail if isinstance(detail, str) else canonical(detail))
+            case str(message):
+                return cls(message)
+            case None:
+                return cls("")
+            case _:
+                return cls(canonical(body))
+
+    def names(self, field: str) -> bool:
+        """Whether the error is about the request's `field`, by its words."""
+        return self.param.split(".")[0] == field or field in self.message
+
+
+def in_stream_fault(provider: str, body: JSON) -> ProviderError:
+    """The error for one that came as an event under HTTP 200. Its real status may stand in its code."""
+    error = WireError.of(body)
+    return http_fault(provider, 200, error.message, kind=error.kind)
+
+
+def _kind(error: dict[str, JSON]) -> str:
+    """OpenAI tells most in `code`, llama.cpp in `type` beside a numeric code, OpenRouter in `code` alone."""
+    said = [str(error[key]) for key in ("code", "type") if error.get(key) is not None]
+    known = (kind for kind in said if kind in STATUS_OF_KIND or kind in OVERFLOW_KINDS)
+    return next(known, said[0] if said else "")
+
+
+def _upstream(error: dict[str, JSON]) -> str:
+    """OpenRouter's own message is only "Provider returned error"; the provider's stands in `metadata.raw`."""
+    match error.get("metadata"):
+        case {"raw": str(raw)} if raw:
+            return f": {raw}"
+        case _:
+            return ""

@@ -1,0 +1,71 @@
+"""What a chat completion's request holds, and what it can do without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from providers.openai_faults import WireError
+from providers.openai_messages import encode_messages, encode_tools
+from providers.types import JSON, Origin, Request
+
+OPENAI_QUIRKS = frozenset({"prompt_cache_key", "max_completion_tokens"})
+"""What OpenAI's own endpoint wants. `[providers.NAME] quirks` may hold, for this wire:
+
+- `prompt_cache_key`: the endpoint takes OpenAI's name for the session's affinity key
+- `affinity:HEADER`: it takes the key in that header
+- `max_completion_tokens`: it wants an answer's limit under this name, not `max_tokens`
+- `reasoning_content`: it wants a model's reasoning back
+"""
+
+OPTIONAL_FIELDS = (
+    "stream_options",
+    "prompt_cache_key",
+    "reasoning_effort",
+    "max_completion_tokens",
+    "max_tokens",
+)
+"""Fields that a request can do without; the provider leaves one out once an endpoint refused it."""
+
+
+def request_body(
+    request: Request, origin: Origin, quirks: frozenset[str], left_out: frozenset[str]
+) -> dict[str, Any]:
+    """The request for the model at `origin`, without the optional fields in `left_out`.
+
+    Where one name for the answer's limit was refused, the other takes its place.
+    """
+    prefix, parameters = request.prefix, request.prefix.parameters
+    reasoning_of = origin if "reasoning_content" in quirks else None
+    body: dict[str, Any] = {
+        "model": prefix.model.name,
+        "messages": encode_messages(prefix, request.messages, reasoning_of=reasoning_of),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if prefix.tools:
+        body["tools"] = encode_tools(prefix.tools)
+    if parameters.effort:
+        body["reasoning_effort"] = parameters.effort
+    if "prompt_cache_key" in quirks and prefix.affinity_key:
+        body["prompt_cache_key"] = prefix.affinity_key
+    limits = ["max_tokens", "max_completion_tokens"]
+    if "max_completion_tokens" in quirks:
+        limits.reverse()
+    limit = next((name for name in limits if name not in left_out), None)
+    if limit:
+        body[limit] = parameters.max_output_tokens
+    return {name: value for name, value in body.items() if name not in left_out}
+
+
+def affinity_headers(request: Request, quirks: frozenset[str]) -> dict[str, str]:
+    """The session's affinity key, in the headers in which the endpoint looks for it."""
+    headers = (quirk.removeprefix("affinity:") for quirk in quirks if quirk.startswith("affinity:"))
+    return dict.fromkeys(headers, request.prefix.affinity_key)
+
+
+def optional_field(body: Mapping[str, JSON], status: int, said: WireError) -> str | None:
+    """The optional field of `body` that an endpoint's refusal is about, if it is about one."""
+    if status not in (400, 422):
+        return None
+    return next((field for field in OPTIONAL_FIELDS if field in body and said.names(field)), None)
