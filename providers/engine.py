@@ -39,6 +39,8 @@ class EngineFailed(Exception):
 class EngineSettings:
     """What the child needs to know. It goes over a pipe: the key stands in no argument list and no file."""
 
+    name: str
+    """The model's name in its answers."""
     weights: str
     template: str
     """The chat template's text."""
@@ -172,6 +174,7 @@ def _serve(settings: EngineSettings) -> tuple[str, object]:
 
     parameters = xllamacpp.CommonParams()
     parameters.model.path = settings.weights
+    parameters.model_alias = {settings.name}
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0
     parameters.api_keys = [settings.key]

@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.call import Call, StreamedCall
-from providers.counts import section
 from providers.engine import Engine, EngineFailed, EngineSettings
 from providers.errors import ModelNotFound, ProviderError, ServerFault, Unreachable
 from providers.faults import http_fault
 from providers.lines import DONE, event_data, json_object
 from providers.local_encoder import ENCODER, MODEL, encode
-from providers.openai_chat import ChatAccumulator
+from providers.openai_chunks import WIRE, ChatAccumulator
+from providers.openai_faults import WireError
 from providers.provider import ModelInfo
 from providers.settings import ProviderSettings
 from providers.slots import SlotName, nearest, prune
-from providers.types import JSONObject, Request
+from providers.types import JSON, JSONObject, Origin, Request
 from providers.weights import ENGINE_MISSING, engine_installed, find_weights
 
 if TYPE_CHECKING:
@@ -61,14 +61,18 @@ class LocalProvider:
         self.encoder = ENCODER
         self._environ = environ
         self._home = home
-        self._engine: Engine | None = None
+        self.engine: Engine | None = None
+        """The engine that is running, if any; `prepare` and the first call start it."""
         self._starting = threading.Lock()
         self._turn = asyncio.Lock()
         self._slot: SlotName | None = None
         """Whose conversation the engine's slot holds."""
 
     def stream(self, request: Request) -> Call:
-        return StreamedCall(request, lambda: self._open(request), ChatAccumulator())
+        origin = Origin(WIRE, ENCODER, request.prefix.model.name)
+        taken = frozenset(call.id for message in request.messages for call in message.tool_calls)
+        answer = ChatAccumulator(origin, provider=self.name, taken=taken)
+        return StreamedCall(request, lambda: self._open(request), answer)
 
     async def prepare(self) -> None:
         """Start the engine. What goes wrong is told by the first call."""
@@ -107,10 +111,10 @@ class LocalProvider:
         import httpx2  # noqa: F401  the first call would import it on the event loop
 
         with self._starting:
-            if self._engine is None or not self._engine.alive:
+            if self.engine is None or not self.engine.alive:
                 self._slot = None
-                self._engine = self._start()
-            return self._engine
+                self.engine = self._start()
+            return self.engine
 
     def _start(self) -> Engine:
         weights, engine = find_weights(self._home), find_spec("xllamacpp")
@@ -119,6 +123,7 @@ class LocalProvider:
         if weights is None:
             raise ModelNotFound(WEIGHTS_MISSING)
         settings = EngineSettings(
+            name=MODEL,
             weights=str(weights),
             template=Path(__file__).with_name("smollm2.jinja").read_text(encoding="utf-8"),
             context=CONTEXT,
@@ -138,7 +143,7 @@ class LocalProvider:
 
     def _take_engine(self) -> Engine | None:
         with self._starting:
-            engine, self._engine = self._engine, None
+            engine, self.engine = self.engine, None
             return engine
 
     @property
@@ -242,8 +247,8 @@ async def _accepted(response: httpx2.Response, name: str) -> None:
         return
     body = await response.aread()
     try:
-        error = section(json_object(body), "error")
+        said: JSON = json_object(body)
     except ValueError:
-        error = {}
-    message = str(error.get("message") or body[:200].decode(errors="replace"))
-    raise http_fault(name, response.status_code, message, kind=str(error.get("type") or ""))
+        said = body.decode(errors="replace")
+    error = WireError.of(said)
+    raise http_fault(name, response.status_code, error.message, kind=error.kind)

@@ -85,7 +85,7 @@ def _tool_call(call: ToolCall) -> JSON:
 
 
 def _arguments(call: ToolCall) -> str:
-    """The arguments as they came. Broken ones go inside an object: the engine refuses the conversation else."""
+    """The arguments as they came. Broken ones go inside an object, or the engine refuses them."""
     try:
         call.arguments()
     except ValueError:
