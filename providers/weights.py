@@ -90,9 +90,11 @@ def _install(staging: Path, progress: Progress) -> None:
     reader = threading.Thread(target=_collect, args=(child, said), daemon=True)
     reader.start()
     try:
+        done = 0
         while not _ended(child):
             total = _size_said(said)
-            progress(min(_bytes_below(staging), total), total)
+            done = max(done, min(_bytes_below(staging), total))
+            progress(done, total)
     except BaseException:
         child.kill()
         child.wait()
