@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 
 class CheckpointError(Exception):
@@ -24,6 +25,44 @@ class Totals(Protocol):
     total_reported_prompt_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """The project's files at one moment."""
+
+    tree: str
+    """Names the files, their modes included: equal trees are equal files. Empty while files are not kept."""
+    skipped: tuple[str, ...] = ()
+    """Paths that are not part of the tree, each with its reason: `video.mp4: over 10 MB`."""
+    head: str = ""
+    """The commit that the project's own repository was on; empty without one."""
+    branch: str = ""
+    """Its branch; empty when detached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that differs between two trees. Paths are relative to the project, with forward slashes."""
+
+    path: str
+    kind: Literal["added", "modified", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore did, each as relative paths."""
+
+    changed: tuple[str, ...]
+    """Written again, from the checkpoint."""
+    deleted: tuple[str, ...]
+    """Removed, because the checkpoint doesn't have them."""
+    kept: tuple[str, ...]
+    """Left as they are, each with its reason: `.env: ignored at that checkpoint`."""
+    problems: tuple[str, ...]
+    """What could not be done, each with its reason. Running the restore again tries these again."""
+    safety: str
+    """The tree of the files as they were just before; restoring it takes this restore back."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """One checkpoint. Number 0 is the session's start."""
@@ -40,7 +79,7 @@ class Snapshot:
     model: str
     cwd: str
     token_snapshot: dict[str, int]
-    """What the session was billed to date, in tokens: `input`, `output`, `cache_read`, `cache_write`, further ones."""
+    """What was billed to date, in tokens: `input`, `output`, `cache_read`, `cache_write` and further ones."""
     cost_usd: float | None
     before: str | None
     """The file tree before the turn's first tool that may write."""
@@ -54,3 +93,5 @@ class Snapshot:
     git_branch: str
     path: Path
     """The JSON file."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Keys this version doesn't know. They are written back as they came."""
