@@ -1,0 +1,53 @@
+"""Which model a session uses, and the one message where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cli.config import Config
+from cli.failure import UsageProblem
+from cli.place import Place
+from providers.errors import UnknownModel
+from providers.pricing import default_model
+from providers.settings import KEY_VARIABLES, ProviderSettings, key_of
+from providers.types import ModelRef
+
+VARIABLE = "CACHET_MODEL"
+EXAMPLE = "anthropic/claude-sonnet-5-5"
+
+
+class NoModel(UsageProblem):
+    """Nothing says which model to use, and nothing is there to be used."""
+
+
+async def choose(place: Place, config: Config, wish: str | None) -> ModelRef:
+    """The model for a new session.
+
+    In this order: `wish` (from `--model`), `CACHET_MODEL`, the configuration, the first provider whose key is
+    in the environment or the configuration, a running Ollama's first model, the embedded one if it is installed.
+    Raises NoModel, or UnknownModel for a name that is none.
+    """
+    for text, source in ((wish, "--model"), (place.environ.get(VARIABLE), VARIABLE)):
+        if text and text.strip():
+            return parse(text, source)
+    return config.model or keyed(config, place.environ) or await without_key(place, config)
+
+
+def parse(text: str, source: str) -> ModelRef:
+    """The model a person named. Raises UnknownModel."""
+    try:
+        return ModelRef.parse(text)
+    except ValueError as error:
+        raise UnknownModel(
+            f"{source} '{text.strip()}' is not PROVIDER/MODEL. Try {EXAMPLE}, or run: agent models"
+        ) from error
+
+
+def keyed(config: Config, environ: Mapping[str, str]) -> ModelRef | None:
+    """The default model of the first provider that has a key."""
+    for name in KEY_VARIABLES:
+        settings = config.providers.get(name, ProviderSettings())
+        model = default_model(name) if key_of(name, settings, environ) else None
+        if model is not None:
+            return ModelRef(name, model)
+    return None
