@@ -17,6 +17,8 @@ from checkpoint.places import session_refs
 from checkpoint.repository import Repository
 from checkpoint.types import Capture, Change, CheckpointError, Restored
 
+__all__ = ["Caps", "Capture", "Change", "FileStore", "Restored"]
+
 _REF = re.compile(r"refs/ckpt(/[A-Za-z0-9_][A-Za-z0-9_-]*){2,}")
 _LOOSE_BOUND = 2_000
 _PACK_BOUND = 20
