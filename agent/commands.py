@@ -29,8 +29,8 @@ THREE_WORDS = (
 INTERPRETERS = "python node ruby perl php lua deno bun pypy osascript Rscript"
 
 TOO_POWERFUL = """
-    rm rmdir mv dd shred truncate ln install chmod chown chgrp kill pkill killall mkfs mount umount sudo doas su
-    env xargs parallel eval exec source . command builtin nohup timeout time nice setsid watch tee crontab
+    rm rmdir mv dd shred truncate ln install chmod chown chgrp kill pkill killall mkfs mount umount sudo doas
+    env xargs parallel eval exec source . command builtin nohup timeout time nice setsid watch tee crontab su
     bash sh zsh dash fish ksh csh busybox curl wget nc ncat socat ssh scp sftp rsync ftp telnet systemctl
     awk gawk mawk sed gdb strace vi vim nvim emacs ed ex less more man npx uvx pipx at service
     if while for until case select function coproc ! { [[ trap alias export set unset printf

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from agent.workspace import Workspace
 from providers.types import JSON, Image, ToolSpec
@@ -53,6 +53,10 @@ class FilesSeen:
         stat = path.stat()
         self.versions[path.resolve()] = (stat.st_mtime_ns, stat.st_size)
 
+    def knows(self, path: Path) -> bool:
+        """Whether the model ever saw the file."""
+        return path.resolve() in self.versions
+
     def changed(self, path: Path) -> bool:
         """Whether the file was seen, and is another one now."""
         seen = self.versions.get(path.resolve())
@@ -74,6 +78,7 @@ class ToolContext:
     """Shows a piece of live output to the person."""
 
 
+@runtime_checkable
 class Tool(Protocol):
     """One tool, in one file. `intend` and `run` raise BadArguments for arguments that don't fit."""
 
