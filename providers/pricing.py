@@ -1,7 +1,7 @@
 """What a model call cost in US dollars, by `genai-prices`' maintained table or by a person's own rates.
 
-The table is that package's own data: nothing is fetched. Importing it takes a third of a second, which happens
-with the first price that is asked for.
+The table is that package's own data, and nothing is fetched. Importing it takes a third of a second, which
+is left to the first price that is asked for.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def price(
     """What one call cost; None where that is not known, which is never the same as 0.
 
     `at` is when the call was made, in seconds since the epoch (now if None): rates change by day and hour.
-    `overrides` is keyed by `provider/model` or by the model's name alone. Give it one call at a time: rates of
-    long prompts apply by the size of each.
+    `overrides` is keyed by `provider/model` or by the model's name alone. Give it one call at a time: the
+    rates of long prompts apply by the size of each.
     """
     for name in (str(model), model.name):
         if overrides and name in overrides:

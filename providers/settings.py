@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from providers.errors import MissingKey
+from providers.errors import ConfigurationError, MissingKey
 
 KEY_VARIABLES: Mapping[str, str] = {
     "anthropic": "ANTHROPIC_API_KEY",
@@ -38,11 +38,16 @@ class ProviderSettings:
 
 
 def key_of(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str | None:
-    """The key of provider `name`: the configured one, else its environment variable's, else None."""
-    if settings.api_key:
-        return settings.api_key
-    variable = KEY_VARIABLES.get(name)
-    return (environ.get(variable, "").strip() or None) if variable else None
+    """The key of provider `name`: the configured one, else its environment variable's, else None.
+
+    Raises ConfigurationError for one that no HTTP header can carry: SDKs would show it in their complaint.
+    """
+    key = (settings.api_key or environ.get(KEY_VARIABLES.get(name, ""), "")).strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigurationError(
+            f"The key of {name} holds characters that no key has. Copy it again into {key_source(name)}"
+        )
+    return key or None
 
 
 def required_key(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str:

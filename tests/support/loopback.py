@@ -73,6 +73,8 @@ class LoopbackServer:
         """Set once a client has gone away during a `hold`."""
         self.closing = threading.Event()
         self.failures: list[BaseException] = []
+        self.connections = 0
+        """How many connections were made so far."""
         self._handler = handler
         self._server = _Server(self)
 
@@ -115,6 +117,10 @@ class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
+
+    def setup(self) -> None:
+        self.server.owner.connections += 1
+        super().setup()
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))

@@ -1,0 +1,200 @@
+"""A loopback server that speaks Anthropic's Messages API and keeps its prompt cache by the published rules.
+
+The rules are those of Anthropic's prompt-caching documentation: the order is tools, system, messages; at most
+four breakpoints; a breakpoint finds entries up to twenty blocks back; an entry lives for five minutes or an
+hour from the start of the last request that touched it; longer lifetimes stand before shorter ones; thinking
+carries no breakpoint. What the API would refuse, this server refuses. A token is four characters of JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from providers.types import canonical
+from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply, sse
+
+LOOKBACK = 20
+SECONDS = {"5m": 300.0, "1h": 3600.0}
+
+
+def event(kind: str, **fields: Any) -> str:
+    """One server-sent event of the wire."""
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n"
+
+
+def text(words: str) -> dict[str, Any]:
+    return {"type": "text", "text": words}
+
+
+def tool_use(call_id: str, name: str, **arguments: Any) -> dict[str, Any]:
+    return {"type": "tool_use", "id": call_id, "name": name, "input": arguments}
+
+
+def answer(
+    *blocks: dict[str, Any], usage: dict[str, Any], stop_reason: str | None = None, model: str = "claude-test"
+) -> tuple[str, ...]:
+    """The events of a whole answer, each block in two deltas as the API sends them."""
+    stop = stop_reason or ("tool_use" if any(block["type"] == "tool_use" for block in blocks) else "end_turn")
+    start = {"id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": []}
+    events = [event("message_start", message={**start, "usage": {**usage, "output_tokens": 1}})]
+    for index, block in enumerate(blocks):
+        events += _block(index, block)
+    length = max(1, sum(len(canonical(block)) for block in blocks) // 4)
+    output = {"output_tokens": usage.get("output_tokens", length)}
+    events.append(event("message_delta", delta={"stop_reason": stop}, usage=output))
+    return (*events, event("message_stop"))
+
+
+def _block(index: int, block: dict[str, Any]) -> Iterable[str]:
+    match block["type"]:
+        case "text":
+            empty, key, kind, whole = {**block, "text": ""}, "text", "text_delta", block["text"]
+        case "tool_use":
+            whole = json.dumps(block["input"])
+            empty, key, kind = {**block, "input": {}}, "partial_json", "input_json_delta"
+        case _:
+            return [
+                event("content_block_start", index=index, content_block=block),
+                event("content_block_stop", index=index),
+            ]
+    half = len(whole) // 2
+    deltas = [
+        event("content_block_delta", index=index, delta={"type": kind, key: part})
+        for part in (whole[:half], whole[half:])
+    ]
+    opening = event("content_block_start", index=index, content_block=empty)
+    return [opening, *deltas, event("content_block_stop", index=index)]
+
+
+@dataclass(slots=True)
+class PromptCache:
+    """The provider's side of the cache: what a request reads from it and writes to it."""
+
+    now: Callable[[], float]
+    minimum: int = 0
+    """Tokens below which nothing is cached."""
+    entries: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """By the hash of all that an entry holds: how long a touch keeps it, and until when it is kept."""
+
+    def bill(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The usage of a request, and its entries in the cache from now on."""
+        lengths, hashes, marks = _segments(body)
+        hit = max((self._found(hashes, place) for place in marks), default=0)
+        end = max(marks, default=-1) + 1
+        if sum(lengths[:end]) < self.minimum:
+            return {
+                "input_tokens": sum(lengths),
+                "cache_read_input_tokens": 0,
+                "cache_creation_input_tokens": 0,
+            }
+        written = dict.fromkeys(SECONDS, 0)
+        border = hit
+        for place, ttl in sorted(marks.items()):
+            written[ttl] += sum(lengths[border : place + 1])
+            border = max(border, place + 1)
+            self._touch(hashes[place], SECONDS[ttl])
+        return {
+            "input_tokens": sum(lengths[max(end, hit) :]),
+            "cache_read_input_tokens": sum(lengths[:hit]),
+            "cache_creation_input_tokens": sum(written.values()),
+            "cache_creation": {f"ephemeral_{ttl}_input_tokens": count for ttl, count in written.items()},
+        }
+
+    def _found(self, hashes: list[str], place: int) -> int:
+        """How many segments a breakpoint at `place` reads."""
+        for back in range(place, max(-1, place - LOOKBACK), -1):
+            seconds, until = self.entries.get(hashes[back], (0.0, 0.0))
+            if until > self.now():
+                self._touch(hashes[back], seconds)
+                return back + 1
+        return 0
+
+    def _touch(self, key: str, seconds: float) -> None:
+        seconds = max(seconds, self.entries.get(key, (0.0, 0.0))[0])
+        self.entries[key] = (seconds, self.now() + seconds)
+
+
+def _segments(body: dict[str, Any]) -> tuple[list[int], list[str], dict[int, str]]:
+    """Of each segment its tokens and the hash of all up to it; the breakpoints with their lifetimes."""
+    blocks = [("tool", tool) for tool in body.get("tools", [])]
+    blocks += [("system", block) for block in body.get("system", [])]
+    blocks += [(message["role"], block) for message in body["messages"] for block in message["content"]]
+    digest = hashlib.sha256(canonical([body["model"], body.get("output_config")]).encode())
+    lengths, hashes, marks = [], [], {}
+    for place, (role, block) in enumerate(blocks):
+        bare = canonical([role, {key: value for key, value in block.items() if key != "cache_control"}])
+        digest.update(bare.encode())
+        lengths.append(max(1, len(bare) // 4))
+        hashes.append(digest.hexdigest())
+        if "cache_control" in block:
+            marks[place] = block["cache_control"].get("ttl", "5m")
+    return lengths, hashes, marks
+
+
+class AnthropicServer(LoopbackServer):
+    """Gives `answers` in order, one a request: tuples of blocks, billed by its cache, or whole replies."""
+
+    def __init__(
+        self,
+        answers: Iterable[tuple[dict[str, Any], ...] | Reply],
+        *,
+        now: Callable[[], float] = lambda: 0.0,
+        minimum: int = 0,
+    ) -> None:
+        super().__init__(self._reply)
+        self.cache = PromptCache(now, minimum)
+        self._answers = iter(answers)
+
+    def _reply(self, request: Recorded) -> Reply:
+        complaint = objection(request.json)
+        if complaint:
+            return refusal(400, "invalid_request_error", complaint)
+        blocks = next(self._answers)
+        if isinstance(blocks, Reply):
+            return blocks
+        return sse(*answer(*blocks, usage=self.cache.bill(request.json), model=request.json["model"]))
+
+
+def refusal(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> Reply:
+    """An HTTP error in the API's envelope."""
+    return json_reply({"type": "error", "error": {"type": kind, "message": message}}, status, headers)
+
+
+def objection(body: dict[str, Any]) -> str:
+    """What the API would refuse in a request; "" if nothing."""
+    _, _, marks = _segments(body)
+    lifetimes = [marks[place] for place in sorted(marks)]
+    if len(marks) > 4:
+        return f"A maximum of 4 blocks with cache_control may be provided. Found {len(marks)}."
+    if lifetimes != sorted(lifetimes):
+        return "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block"
+    return next(filter(None, map(_message_objection, body["messages"])), "") or _unanswered(body["messages"])
+
+
+def _message_objection(message: dict[str, Any]) -> str:
+    content = message["content"]
+    if not content:
+        return "messages: content must not be empty"
+    kinds = [block["type"] for block in content]
+    if any(block["type"] == "text" and not block["text"].strip() for block in content):
+        return "messages: text content blocks must contain non-whitespace text"
+    if any("cache_control" in block for block in content if "thinking" in block["type"]):
+        return "messages: thinking blocks cannot carry cache_control"
+    if message["role"] == "assistant" and "thinking" in kinds[-1]:
+        return "messages: the final block in an assistant message cannot be thinking"
+    if kinds != sorted(kinds, key="tool_result".__ne__):
+        return "messages: tool_result blocks must come first"
+    return ""
+
+
+def _unanswered(messages: list[dict[str, Any]]) -> str:
+    for message, following in zip(messages, [*messages[1:], {"content": []}], strict=True):
+        calls = [block["id"] for block in message["content"] if block["type"] == "tool_use"]
+        results = [block.get("tool_use_id") for block in following["content"]]
+        if any(call not in results for call in calls):
+            return "messages: tool_use ids were found without tool_result blocks immediately after"
+    return ""
