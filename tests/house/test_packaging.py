@@ -30,13 +30,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the installed commands: a fresh environment with the wheel and this one's dependencies."""
+    """Where the commands are: in a fresh environment with the wheel and this one's dependencies."""
     home = tmp_path_factory.mktemp("venv")
     venv.create(home, with_pip=False)
     pip = [sys.executable, "-m", "pip", f"--python={home / 'bin' / 'python'}", "install", "--quiet"]
     subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True, capture_output=True)
     [site] = (home / "lib").glob("python*/site-packages")
-    # A folder named in a .pth file brings its packages, but not its own .pth files: this checkout stays unseen.
+    # A folder named in a .pth file brings its packages but not its .pth files: this checkout stays unseen.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return home / "bin"
 
