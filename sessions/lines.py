@@ -115,6 +115,9 @@ def _session_body(line: SessionLine) -> dict[str, JSON]:
             "sha256": line.origin.sha256,
             "inherited": usage_object(line.origin.inherited),
             "inexact": line.origin.inexact,
+            "tool": line.origin.tool,
+            "session": line.origin.session,
+            "model": line.origin.model,
         }
     return body
 
@@ -209,6 +212,9 @@ def _session_origin(fields: Fields) -> Origin:
         sha256=fields.text("sha256"),
         inherited=read_usage(fields.object("inherited")),
         inexact=fields.flag("inexact"),
+        tool=fields.text("tool"),
+        session=fields.text("session"),
+        model=fields.text("model"),
     )
 
 

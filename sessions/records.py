@@ -35,6 +35,12 @@ class Origin:
     inherited: Usage = field(default_factory=Usage)
     inexact: bool = False
     """It is not known whether the inherited input includes cached tokens: don't price it as exact."""
+    tool: str = ""
+    """The program that wrote an imported file."""
+    session: str = ""
+    """The session's id there."""
+    model: str = ""
+    """The model's name there, `provider/name` where the file tells both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

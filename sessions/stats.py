@@ -1,0 +1,244 @@
+"""What was spent, added up from the journals: they are the only source, so every number can be checked."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from datetime import date
+from operator import attrgetter
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from providers.types import JSON, Usage
+from sessions.catalog import Catalog
+from sessions.fields import seconds
+from sessions.lines import decode
+from sessions.records import CallLine, Record, SessionLine
+from sessions.rehydrate import carried_usage
+from sessions.skim import skim
+
+By: TypeAlias = Literal["session", "day", "model", "provider", "project", "purpose"]
+
+UNKNOWN = "unknown"
+_KINDS = frozenset((b"session", b"call"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatRow:
+    """One model call, or the total that an imported session came with (`imported`, no call of ours)."""
+
+    session: str
+    project: str
+    """The session's folder."""
+    at: float
+    """Seconds since the epoch."""
+    model: str
+    """`provider/name`, or what an imported file says; `unknown` where it says nothing."""
+    purpose: str
+    usage: Usage
+    cost: float | None
+    """US dollars; None where the price is unknown."""
+    uncached_cost: float | None
+    """US dollars without any cache; None where the price is unknown."""
+    calls: int = 1
+    estimated: bool = False
+    inexact: bool = False
+    """It is not known whether the input includes cached tokens."""
+
+    @property
+    def provider(self) -> str:
+        provider, slash, _ = self.model.partition("/")
+        return provider if slash else UNKNOWN
+
+    @property
+    def day(self) -> str:
+        """The local date, `2026-11-22`."""
+        return time.strftime("%Y-%m-%d", time.localtime(self.at))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sum:
+    """Some rows added up."""
+
+    key: str
+    calls: int
+    usage: Usage
+    cost: float | None
+    """US dollars of the rows with a known price, None where no row has one: at least this was spent."""
+    cost_unknown_calls: int
+    """Rows without a known price, an imported total counting as one."""
+    saved: float | None
+    """US dollars that the cache saved as far as known; below 0 where writing to it cost more than that."""
+    estimated_calls: int
+    inexact: bool
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Of the calls whose provider said anything about caching; None where none did."""
+        return self.usage.cache_hit_rate
+
+    @property
+    def at_least(self) -> bool:
+        """The cost is only part of what was spent."""
+        return self.cost_unknown_calls > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    by: By
+    rows: tuple[Sum, ...]
+    total: Sum
+
+
+def collect(
+    home: Path, *, since: date | None = None, until: date | None = None, project: Path | None = None
+) -> tuple[StatRow, ...]:
+    """Every model call in the journals below `home`, in the order they lie there.
+
+    `since` and `until` are local dates, both included. Unreadable lines and files are passed over.
+    """
+    first = since.isoformat() if since else ""
+    last = until.isoformat() if until else "9"
+    rows = (row for path in Catalog(home).journals(project) for row in session_rows(path))
+    if not (since or until):
+        return tuple(rows)
+    return tuple(row for row in rows if first <= row.day <= last)
+
+
+def session_rows(path: Path) -> Iterator[StatRow]:
+    """One journal's calls, and the total it was imported with."""
+    project = ""
+    for line in skim(path, _KINDS):
+        try:
+            record: Record = decode(line)
+        except ValueError:
+            continue
+        match record:
+            case SessionLine(cwd=cwd):
+                project = cwd
+                yield from _imported(path, record)
+            case CallLine():
+                yield _called(path.stem, project, record)
+            case _:
+                pass
+
+
+def _called(session: str, project: str, line: CallLine) -> StatRow:
+    return StatRow(
+        session=session,
+        project=project,
+        at=line.started or seconds(line.at) or 0.0,
+        model=line.model or UNKNOWN,
+        purpose=line.purpose,
+        usage=line.usage,
+        cost=line.cost,
+        uncached_cost=line.uncached_cost,
+        estimated=line.estimated,
+    )
+
+
+def _imported(path: Path, line: SessionLine) -> Iterator[StatRow]:
+    usage = carried_usage(line.origin)
+    if line.origin is None or usage == Usage():
+        return
+    yield StatRow(
+        session=path.stem,
+        project=line.cwd,
+        at=seconds(line.created) or 0.0,
+        model=line.origin.model or UNKNOWN,
+        purpose="imported",
+        usage=usage,
+        cost=None,
+        uncached_cost=None,
+        calls=0,
+        inexact=line.origin.inexact,
+    )
+
+
+def summarise(rows: Iterable[StatRow], by: By) -> Table:
+    """The rows in groups: days in order, everything else by tokens, the most first."""
+    groups: dict[str, list[StatRow]] = {}
+    everything: list[StatRow] = []
+    for row in rows:
+        everything.append(row)
+        groups.setdefault(_key(row, by), []).append(row)
+    sums = [_sum(key, group) for key, group in groups.items()]
+    if by == "day":
+        sums.sort(key=lambda one: one.key)
+    else:
+        sums.sort(key=lambda one: (-one.usage.total_tokens, one.key))
+    return Table(by, tuple(sums), _sum("total", everything))
+
+
+def to_json(table: Table) -> dict[str, JSON]:
+    """The table as an object: `by`, `rows` (each with its `key`), `total`.
+
+    Tokens are disjoint buckets. `cache_hit_rate` is null where no provider said anything about caching.
+    `cost_usd` is null where no price is known, and a lower bound while `cost_unknown_calls` is not 0.
+    """
+    return {
+        "by": table.by,
+        "rows": [{"key": row.key, **_sum_object(row)} for row in table.rows],
+        "total": _sum_object(table.total),
+    }
+
+
+def _sum_object(one: Sum) -> dict[str, JSON]:
+    return {
+        "calls": one.calls,
+        "input_tokens": one.usage.input_tokens,
+        "output_tokens": one.usage.output_tokens,
+        "cache_read_tokens": one.usage.cache_read_tokens,
+        "cache_write_tokens": one.usage.cache_write_tokens,
+        "prompt_tokens": one.usage.prompt_tokens,
+        "total_tokens": one.usage.total_tokens,
+        "cache_hit_rate": one.hit_rate,
+        "cache_reported": one.usage.cache_reported,
+        "cost_usd": one.cost,
+        "cost_unknown_calls": one.cost_unknown_calls,
+        "saved_usd": one.saved,
+        "estimated_calls": one.estimated_calls,
+        "inexact": one.inexact,
+    }
+
+
+def _key(row: StatRow, by: By) -> str:
+    match by:
+        case "session":
+            return row.session
+        case "day":
+            return row.day
+        case "model":
+            return row.model
+        case "provider":
+            return row.provider
+        case "project":
+            return row.project or UNKNOWN
+        case "purpose":
+            return row.purpose
+
+
+def _sum(key: str, rows: list[StatRow]) -> Sum:
+    known = [row.cost for row in rows if row.cost is not None]
+    savings = [
+        row.uncached_cost - row.cost for row in rows if row.cost is not None and row.uncached_cost is not None
+    ]
+    return Sum(
+        key=key,
+        calls=sum(row.calls for row in rows),
+        usage=_added(row.usage for row in rows),
+        cost=math.fsum(known) if known or not rows else None,
+        cost_unknown_calls=len(rows) - len(known),
+        saved=math.fsum(savings) if savings or not rows else None,
+        estimated_calls=sum(row.estimated for row in rows),
+        inexact=any(row.inexact for row in rows),
+    )
+
+
+def _added(usages: Iterable[Usage]) -> Usage:
+    """Their sum, made in one go: a `Usage` for each addition would be most of the work."""
+    names = tuple(field.name for field in fields(Usage))
+    columns = zip(*map(attrgetter(*names), usages), strict=True)
+    return Usage(**dict(zip(names, map(sum, columns), strict=False)))
