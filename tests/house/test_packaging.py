@@ -47,9 +47,7 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     for room in (*ROOMS, "tests"):
         (folder / room).mkdir(parents=True)
-        (folder / room / "__init__.py").write_text(
-            f"raise SystemExit('the project\\'s own {room} was run')\n"
-        )
+        (folder / room / "__init__.py").write_text(f"raise SystemExit('imported: {room}')\n")
     return folder
 
 
