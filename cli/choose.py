@@ -7,13 +7,19 @@ from collections.abc import Mapping
 from cli.config import Config
 from cli.failure import UsageProblem
 from cli.place import Place
+from providers import local
 from providers.errors import UnknownModel
 from providers.pricing import default_model
-from providers.settings import KEY_VARIABLES, ProviderSettings, key_of
+from providers.settings import KEY_VARIABLES, NO_KEY_MODEL, ProviderSettings, key_of
 from providers.types import ModelRef
 
 VARIABLE = "CACHET_MODEL"
 EXAMPLE = "anthropic/claude-sonnet-5-5"
+WAYS = (
+    "Set a key, such as ANTHROPIC_API_KEY or OPENAI_API_KEY; or start Ollama and pull a model; "
+    f"or fetch the small one that runs here: agent models pull {NO_KEY_MODEL}"
+)
+"""The three ways to get a model."""
 
 
 class NoModel(UsageProblem):
@@ -24,13 +30,14 @@ async def choose(place: Place, config: Config, wish: str | None) -> ModelRef:
     """The model for a new session.
 
     In this order: `wish` (from `--model`), `CACHET_MODEL`, the configuration, the first provider whose key is
-    in the environment or the configuration, a running Ollama's first model, the embedded one if it is installed.
+    in the environment or the configuration, a running Ollama's first model, the embedded one if it is
+    installed.
     Raises NoModel, or UnknownModel for a name that is none.
     """
     for text, source in ((wish, "--model"), (place.environ.get(VARIABLE), VARIABLE)):
         if text and text.strip():
             return parse(text, source)
-    return config.model or keyed(config, place.environ) or await without_key(place, config)
+    return config.model or keyed(config, place.environ) or await without_key(place)
 
 
 def parse(text: str, source: str) -> ModelRef:
@@ -51,3 +58,10 @@ def keyed(config: Config, environ: Mapping[str, str]) -> ModelRef | None:
         if model is not None:
             return ModelRef(name, model)
     return None
+
+
+async def without_key(place: Place) -> ModelRef:
+    """A model that needs no key. Raises NoModel."""
+    if local.installed(place.home):
+        return ModelRef.parse(NO_KEY_MODEL)
+    raise NoModel(f"No model to use. {WAYS}")

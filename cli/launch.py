@@ -15,7 +15,7 @@ from cli.failure import UsageProblem
 from cli.options import Options
 from cli.place import Place
 from cli.trust import Trust
-from cli.which import Which
+from cli.which import folder_of, has_prefix
 from providers.types import ModelRef
 
 
@@ -28,8 +28,7 @@ def launch(
     """
     if not options.print_ and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageProblem("The chat needs a terminal. For one answer without one: agent -p PROMPT")
-    which = Which.of(environ)
-    place = Place.of(environ, options.cwd or (which.folder(session) if session else None))
+    place = Place.of(environ, options.cwd or (folder_of(session) if session else None))
     loaded = place.configuration()
     if loaded.untrusted is not None and not options.print_:
         loaded = _ask_for_trust(place, loaded)
@@ -65,7 +64,7 @@ async def _run(
 
 async def _model(options: Options, place: Place, loaded: Loaded, session: Path | None) -> ModelRef | None:
     """The model to use; None where the session's own is to be kept."""
-    if session is None or not Which.of(place.environ).names_model(session):
+    if session is None or not has_prefix(session):
         return await choose(place, loaded.config, options.model)
     return parse(options.model, "--model") if options.model else None
 
