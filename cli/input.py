@@ -14,7 +14,15 @@ from prompt_toolkit.filters import Condition, has_completions, is_searching
 from prompt_toolkit.formatted_text import ANSI, StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, ThreadedHistory
 from prompt_toolkit.input import Input, create_input
-from prompt_toolkit.layout import ConditionalContainer, HSplit, Layout, VerticalAlign, VSplit, Window
+from prompt_toolkit.layout import (
+    AnyContainer,
+    ConditionalContainer,
+    HSplit,
+    Layout,
+    VerticalAlign,
+    VSplit,
+    Window,
+)
 from prompt_toolkit.layout.controls import BufferControl, FormattedTextControl
 from prompt_toolkit.layout.dimension import Dimension
 from prompt_toolkit.layout.menus import CompletionsMenuControl
@@ -122,7 +130,7 @@ class Prompt:
     # --- for the chat ---------------------------------------------------------------------------------------
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Read keys until `exit`. Calls `ready` once the prompt stands. Raises EOFError when the terminal goes."""
+        """Read keys until `exit`; calls `ready` at the start. Raises EOFError when the terminal goes away."""
         await self._app.run_async(pre_run=ready)
 
     def exit(self) -> None:
@@ -202,7 +210,7 @@ class Prompt:
             dont_extend_width=True,
             dont_extend_height=True,
         )
-        rows = [
+        rows: list[AnyContainer] = [
             _Shown(lambda: [*ANSI(self._live).__pt_formatted_text__()], lambda: bool(self._live)),
             _Shown(self._question, lambda: self.asking is not None),
             _Shown(self._queued, lambda: self.wiring.queued() != ()),

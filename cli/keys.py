@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def bindings(prompt: Prompt) -> KeyBindings:
     """The chat's own keys; the rest are Emacs's, as in a shell."""
     keys = KeyBindings()
-    _question_keys(prompt, keys)
     _line_keys(prompt, keys)
     _stop_keys(prompt, keys)
+    _question_keys(prompt, keys)  # last, because the last binding that fits a key wins
     return keys
 
 

@@ -34,6 +34,7 @@ _MARKDOWN_LIMIT = 4000
 """Characters of unfinished text up to which the live region renders Markdown at every redraw."""
 _RESULT_LINES = 12
 _DIFF_LINES = 60
+_OUTPUT_LINES = 300
 _STOPPED = {
     StopReason.MAX_TOKENS: "The answer stopped at the output limit; say “go on” to continue it.",
     StopReason.REFUSAL: "The provider stopped this answer (refusal).",
@@ -122,7 +123,8 @@ class Screen:
         for running in self._running.values():
             self._block(Text.assemble(("● ", "red"), running.summary, (" (stopped)", "dim")), tight=True)
         self._clear()
-        self.note(reason)
+        if reason:
+            self.note(reason)
 
     def live(self, rows: int) -> str:
         """What still changes, as ANSI text of at most `rows` lines."""
@@ -163,6 +165,11 @@ class Screen:
         """A unified diff in full."""
         self._block(coloured_diff(patch))
 
+    def output(self, call: str, text: str) -> None:
+        """What a command of the person's own printed, as a whole, now that it ended."""
+        self._running.pop(call, None)
+        self._block(Text(shortened(harmless(text), _OUTPUT_LINES)))
+
     def previewed(self, call: str) -> None:
         """The person saw this call's diff in a question: its result needn't show it again."""
         self._previewed.add(call)
@@ -199,6 +206,8 @@ class Screen:
         summary = running.summary if running else harmless(event.call.name)
         head = Text.assemble(("● ", "red" if event.is_error else "green"), (summary, "bold"))
         display = harmless(event.display).strip("\n")
+        if running and running.tail.strip() and not is_diff(display):
+            display = "\n".join([*_last_lines(running.tail), display])
         if not display or (event.call.id in self._previewed and is_diff(display) and not event.is_error):
             self._block(head, tight=True)
             return
@@ -227,10 +236,8 @@ class Screen:
     def _live_tool(self, running: _Running) -> str:
         took = figures.seconds(int(time.monotonic() - running.started))
         head = Text.assemble(("● ", "yellow"), (running.summary, "bold"), (f"  {took}", "dim"))
-        tail = running.tail.rstrip("\n").split("\n")[-_TAIL_LINES:] if running.tail.strip() else []
-        return "\n".join(
-            [self.painter.line(head), *(self.painter.line(Text(f"  {row}", "dim")) for row in tail)]
-        )
+        tail = [Text(f"  {row}", "dim") for row in _last_lines(running.tail)]
+        return "\n".join(map(self.painter.line, [head, *tail]))
 
     def _block(self, *renderables: RenderableType, tight: bool = False) -> None:
         gap = "" if tight and self._tight else "\n"
@@ -239,6 +246,10 @@ class Screen:
 
     def _raw(self, ansi: str) -> None:
         self._write(ansi)
+
+
+def _last_lines(output: str) -> list[str]:
+    return output.rstrip("\n").split("\n")[-_TAIL_LINES:] if output.strip() else []
 
 
 def _body(display: str, is_error: bool) -> Text:

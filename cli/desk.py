@@ -1,0 +1,34 @@
+"""What a slash command has to work with: the session, the screen, the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cli.input import Prompt
+from cli.question import Choice, Chosen, Question
+from cli.screen import Screen
+from sessions.session import Session
+
+
+@dataclass(slots=True)
+class Desk:
+    """The chat's one mutable place. A command that changes sessions calls `take`."""
+
+    session: Session
+    screen: Screen
+    prompt: Prompt
+    settled: Callable[[], None]
+    """Called when the session or its model is another: get its provider ready, ask for its window."""
+    leave: Callable[[], None]
+    """End the chat."""
+
+    def take(self, session: Session) -> None:
+        """Go on with another session."""
+        self.session = session
+        self.settled()
+
+    async def agrees(self, question: str, *, yes: str = "yes") -> bool:
+        """Whether the person says yes."""
+        reply = await self.prompt.ask(Question(question, (Choice("y", yes), Choice("n", "no"))))
+        return reply == Chosen("y")

@@ -1,0 +1,29 @@
+"""Reads from a session what the footer tells."""
+
+from __future__ import annotations
+
+from agent.harmless import one_line
+from agent.permissions import Policy
+from cli.footer import FooterValues
+from sessions.session import Session
+
+
+def vitals(
+    session: Session | None, model: str, policy: Policy, *, window: int | None, now: float
+) -> FooterValues:
+    """The footer's values at `now`, seconds since the epoch; `model` and `policy` stand in for a session."""
+    if session is None:
+        return FooterValues(model=one_line(model), mode=policy.mode.value)
+    cost, last, warm_until = session.cost, session.last_call, session.warm_until
+    return FooterValues(
+        model=one_line(session.model.name),
+        mode=session.policy.mode.value,
+        usage=session.usage,
+        last=last.usage if last else None,
+        known_cost=cost.known,
+        unknown_calls=cost.unknown_calls,
+        saved=cost.saved,
+        context_tokens=session.context_tokens,
+        context_window=window,
+        warm_left=None if warm_until is None else warm_until - now,
+    )
