@@ -19,7 +19,7 @@ from providers.engine import Engine, EngineFailed, EngineSettings
 from providers.errors import ModelNotFound, ProviderError, ServerFault, Unreachable
 from providers.faults import http_fault
 from providers.lines import DONE, event_data, json_object
-from providers.local_encoder import ENCODER, MODEL, encode
+from providers.local_encoder import ENCODER, encode
 from providers.openai_chunks import WIRE, ChatAccumulator
 from providers.openai_faults import WireError
 from providers.provider import ModelInfo
@@ -31,6 +31,7 @@ from providers.weights import ENGINE_MISSING, engine_installed, find_weights
 if TYPE_CHECKING:
     import httpx2
 
+MODEL = "smollm2"
 CONTEXT = 8192
 """Tokens: what the model was trained for."""
 

@@ -23,7 +23,6 @@ from providers.types import (
 )
 
 ENCODER = "local/1"
-MODEL = "smollm2"
 LONGEST_ANSWER = 512
 """Tokens. At temperature 0 a model this small may repeat itself without end."""
 
@@ -35,7 +34,7 @@ def encode(request: Request) -> dict[str, JSON]:
     prefix = request.prefix
     system: list[JSON] = [{"role": "system", "content": prefix.system}] if prefix.system else []
     body: dict[str, JSON] = {
-        "model": MODEL,
+        "model": prefix.model.name,
         "messages": system + [_message(message) for message in request.messages],
         "max_tokens": min(prefix.parameters.max_output_tokens, LONGEST_ANSWER),
         "temperature": 0,
