@@ -75,7 +75,7 @@ def test_a_conversation_with_a_tool_step_becomes_this_body() -> None:
                 },
             }
         ],
-        "max_tokens": 9,
+        "max_tokens": 99,
         "temperature": 0,
         "cache_prompt": True,
         "id_slot": 0,
