@@ -6,8 +6,10 @@ import hashlib
 import os
 import re
 import stat
+import time
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from checkpoint.git import Command, Git, GitFailed, paths_in, paths_out
@@ -57,7 +59,13 @@ class _Plan:
     remove: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     modes: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
+    """When each file last changed in any way, in seconds since the epoch."""
     size: int = 0
+
+    def note(self, path: str, found: os.stat_result) -> None:
+        self.modes[path] = stat.S_IMODE(found.st_mode)
+        self.changed[path] = int(found.st_ctime)
 
 
 def capture(
@@ -69,6 +77,7 @@ def capture(
     Raises TooMuch, CheckpointError and OSError. Run it under the store's lock.
     """
     git = rules.git
+    started = int(time.time())
     asked = set(extra) - ledger.extras.keys()
     rules.write(ledger.nested)
     look = _look(git, asked)
@@ -78,13 +87,19 @@ def capture(
     ledger.absent |= fresh
     plan = _plan(git.project, look, ledger, caps)
     plan.remove += [probe for probe in _probes(look.nested) if probe not in plan.remove]
+    _look_at_recent(git.project, ledger, plan)
     ledger.note_modes(plan.modes, plan.remove)
+    ledger.recent = {path for path, changed in plan.changed.items() if changed >= started}
+    if ledger.last and (plan.add or plan.remove):
+        ledger.last = replace(ledger.last, index=())
     ledger.absent -= set(plan.add)
     ledger.absent |= ledger.extras.keys() & set(plan.remove)
     # The ledger first: should the machine stop in between, the next capture finds these paths changed again.
     ledger.write(ledger_path)
     _apply(git, plan)
-    tree = _tree(git, ledger, ledger.facts(plan.skipped, fresh))
+    if plan.add or plan.remove:
+        _backdate(git.index, started)
+    tree = _tree(git, ledger, ledger.facts(plan.skipped, fresh), started)
     ledger.extras |= dict.fromkeys(fresh, tree)
     ledger.write(ledger_path)
     return tree, plan.skipped
@@ -180,7 +195,7 @@ def _place(project: Path, path: str, plan: _Plan, caps: Caps, *, tracked: bool, 
         reason = "unreadable"
     else:
         plan.add.append(path)
-        plan.modes[path] = stat.S_IMODE(found.st_mode)
+        plan.note(path, found)
         plan.size += found.st_size
         return
     if reason:
@@ -228,6 +243,30 @@ def _is_special(place: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
 
 
+def _look_at_recent(project: Path, ledger: Ledger, plan: _Plan) -> None:
+    """Look again at files that changed in the second of the latest capture.
+
+    Git compares whole seconds: it would miss that such a file's permissions have changed since.
+    """
+    for path in ledger.recent - plan.modes.keys() - set(plan.remove):
+        try:
+            found = os.lstat(project / path)
+        except OSError:
+            continue
+        if stat.S_ISREG(found.st_mode):
+            plan.note(path, found)
+
+
+def _backdate(index: Path, started: int) -> None:
+    """Date the index to the capture's start.
+
+    Git compares a file's bytes again if the file isn't older than the index. One that was edited while a slow
+    capture went on, in the second in which it had been read, would else count as unchanged for ever.
+    """
+    with suppress(FileNotFoundError):
+        os.utime(index, (started, started))
+
+
 def _apply(git: Git, plan: _Plan) -> None:
     if plan.remove:
         git.in_project("update-index", "-z", "--force-remove", "--stdin", data=paths_out(plan.remove))
@@ -256,7 +295,7 @@ def _add_what_can_be(git: Git, plan: _Plan) -> None:
         raise GitFailed("add", answer.err)
 
 
-def _tree(git: Git, ledger: Ledger, facts: Facts) -> str:
+def _tree(git: Git, ledger: Ledger, facts: Facts, started: int) -> str:
     """The tree of files and facts: made anew only where one of them changed."""
     last = ledger.last
     data = facts.encode()
@@ -266,7 +305,11 @@ def _tree(git: Git, ledger: Ledger, facts: Facts) -> str:
         return last.tree
     if last is None or last.facts != blob:
         git.in_store("hash-object", "-w", "--stdin", data=data)
-    files = last.files if last is not None and same_index else _write_files(git)
+    if last is not None and same_index:
+        files = last.files
+    else:
+        files = _write_files(git)
+        _backdate(git.index, started)
     entries = f"100644 blob {blob}\tfacts\n040000 tree {files}\tfiles\n"
     tree = git.in_store("mktree", data=entries.encode()).out.decode().strip()
     ledger.last = Last(_stamp(git.index), files, blob, tree)

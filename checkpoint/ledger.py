@@ -41,6 +41,8 @@ class Ledger:
     """Folders that hold repositories of their own."""
     special: set[str] = field(default_factory=set)
     """Sockets, pipes and devices that were seen."""
+    recent: set[str] = field(default_factory=set)
+    """Files that changed in the very second of the latest capture."""
     last: Last | None = None
     written: bytes = b""
 
@@ -58,6 +60,7 @@ class Ledger:
                 absent=set(map(str, found["absent"])),
                 nested=set(map(str, found["nested"])),
                 special=set(map(str, found["special"])),
+                recent=set(map(str, found["recent"])),
                 last=Last(tuple(last["index"]), last["files"], last["facts"], last["tree"]) if last else None,
                 written=data,
             )
@@ -75,12 +78,14 @@ class Ledger:
                 "absent": sorted(self.absent),
                 "nested": sorted(self.nested),
                 "special": sorted(self.special),
+                "recent": sorted(self.recent),
                 "last": last
                 and {"index": last.index, "files": last.files, "facts": last.facts, "tree": last.tree},
             }
         )
         if data != self.written:
-            write_whole(path, data)
+            # A lost ledger is begun anew, with the index.
+            write_whole(path, data, durable=False)
             self.written = data
 
     def note_modes(self, modes: Mapping[str, int], gone: Iterable[str]) -> None:

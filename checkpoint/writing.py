@@ -9,20 +9,25 @@ from pathlib import Path
 from typing import Any
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace the file (0600): temporary file, fsync, rename, fsync of the folder. Raises OSError."""
+def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Replace the file (0600): temporary file, fsync, rename, fsync of the folder. Raises OSError.
+
+    What is not `durable` may be lost with the machine's power, and only then: it spares the two fsyncs.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.rename(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def json_bytes(value: Any, *, indent: int | None = None) -> bytes:
