@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.permissions import Mode, Policy, Rule
@@ -41,12 +42,18 @@ def compose(place: Place, options: Options, config: Config) -> Setup:
         providers=lambda name: place.provider(name, config),
         toolbox=toolbox,
         policy=policy,
-        environ=place.environ,
+        environ=_without(place.environ, config.key_variables.difference(config.pass_env)),
         pass_env=config.pass_env,
+        secrets=config.secrets,
         rates=config.prices,
         parameters=_parameters(options, config),
         limits=Limits(max_cost=options.max_cost, max_turns=options.max_turns),
     )
+
+
+def _without(environ: Mapping[str, str], names: frozenset[str]) -> dict[str, str]:
+    """The environment without keys that the configuration read from it: no child process needs them."""
+    return {name: value for name, value in environ.items() if name not in names}
 
 
 def _folder(path: Path) -> Path:

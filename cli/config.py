@@ -37,10 +37,18 @@ class Config:
     """US dollars per million tokens, by model."""
     pass_env: tuple[str, ...] = ()
     """Variables that child processes get although they look like secrets."""
+    key_variables: frozenset[str] = frozenset()
+    """The variables that `api_key_env` names."""
 
     @property
-    def holds_keys(self) -> bool:
-        return any(settings.api_key or settings.headers for settings in self.providers.values())
+    def secrets(self) -> tuple[str, ...]:
+        """Keys and headers of all providers."""
+        return tuple(
+            secret
+            for settings in self.providers.values()
+            for secret in (settings.api_key, *settings.headers.values())
+            if secret
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ def load(home: Path, project: Path, environ: Mapping[str, str]) -> Loaded:
     if (data := _bytes(mine)) is not None:
         config = parse(data, mine, environ)
         files.append(mine)
-        if config.holds_keys and mine.stat().st_mode & 0o077:
+        if config.secrets and mine.stat().st_mode & 0o077:
             notices.append(f"{mine} holds keys and others can read it. Run: chmod 600 {mine}")
     if theirs.resolve() == mine.resolve() or (data := _bytes(theirs)) is None:
         return Loaded(config, tuple(files), tuple(notices))
@@ -97,6 +105,7 @@ def load(home: Path, project: Path, environ: Mapping[str, str]) -> Loaded:
 def parse(data: bytes, path: Path, environ: Mapping[str, str]) -> Config:
     """One file's configuration. `environ` answers its `api_key_env`. Raises ConfigurationError."""
     table = Table(_toml(data, path), str(path))
+    variables: set[str] = set()
     config = Config(
         model=_model(table),
         effort=table.text("effort"),
@@ -104,9 +113,10 @@ def parse(data: bytes, path: Path, environ: Mapping[str, str]) -> Config:
         permission_mode=_mode(table),
         allow_tools=frozenset(table.texts("allow_tools")),
         deny_tools=frozenset(table.texts("deny_tools")),
-        providers={name: _provider(inner, environ) for name, inner in table.tables("providers")},
+        providers={name: _provider(inner, environ, variables) for name, inner in table.tables("providers")},
         prices={name: _rates(inner) for name, inner in table.tables("prices")},
         pass_env=_pass_env(table),
+        key_variables=frozenset(variables),
     )
     table.done()
     return config
@@ -153,11 +163,13 @@ def _lifetime(table: Table) -> Literal["5m", "1h"] | None:
             return None
 
 
-def _provider(table: Table, environ: Mapping[str, str]) -> ProviderSettings:
+def _provider(table: Table, environ: Mapping[str, str], variables: set[str]) -> ProviderSettings:
+    """One provider's settings; the variable its key comes from is added to `variables`."""
     key, variable = table.text("api_key"), table.text("api_key_env")
     if key is not None and variable is not None:
         raise table.wrong("api_key_env", "api_key is set too; keep one of them")
     if variable is not None:
+        variables.add(variable)
         key = environ.get(variable, "").strip() or None
     settings = ProviderSettings(
         base_url=table.text("base_url"),
@@ -203,6 +215,7 @@ def _merged(mine: Config, theirs: Config) -> Config:
         providers={**mine.providers, **theirs.providers},
         prices={**mine.prices, **theirs.prices},
         pass_env=tuple(dict.fromkeys((*mine.pass_env, *theirs.pass_env))),
+        key_variables=mine.key_variables | theirs.key_variables,
     )
 
 

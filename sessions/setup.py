@@ -46,6 +46,8 @@ class Setup:
     """The person's environment."""
     pass_env: tuple[str, ...] = ()
     """Names that child processes get although they look like keys."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Values to mask beside those of the environment: keys from the configuration."""
     rates: Mapping[str, Rates] = field(default_factory=dict)
     """The person's own prices, by model."""
     parameters: Parameters = field(default_factory=Parameters)
