@@ -42,14 +42,18 @@ def _from_proc() -> Iterator[Process]:
             continue
         with contextlib.suppress(OSError):
             stat = Path("/proc", name, "stat").read_text(encoding="utf-8", errors="replace")
-            state, parent, _, session = stat.rpartition(")")[2].split()[:4]  # a name may hold spaces and brackets
+            state, parent, _, session = stat.rpartition(")")[2].split()[
+                :4
+            ]  # a name may hold spaces and brackets
             if state not in "ZX":
                 yield Process(int(name), int(parent), int(session))
 
 
 def _from_ps() -> Iterator[Process]:
     """For systems without /proc (macOS), where `ps` doesn't tell sessions."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=False
+    )
     for line in listed.stdout.splitlines():
         pid, parent, state = line.split()[:3]
         with contextlib.suppress(OSError):

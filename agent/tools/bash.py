@@ -41,7 +41,10 @@ class Bash:
                 "type": "object",
                 "properties": {
                     "command": {"type": "string"},
-                    "timeout": {"type": "integer", "description": f"seconds, default {SECONDS}, at most {LONGEST}"},
+                    "timeout": {
+                        "type": "integer",
+                        "description": f"seconds, default {SECONDS}, at most {LONGEST}",
+                    },
                 },
                 "required": ["command"],
             }
@@ -67,7 +70,9 @@ class Bash:
                 take=output.take,
             )
         except OSError as error:
-            return failure(f"The shell could not be started in {context.workspace.root}: {error.strerror or error}")
+            return failure(
+                f"The shell could not be started in {context.workspace.root}: {error.strerror or error}"
+            )
         finally:
             output.close()
         return _outcome(output, ended, seconds)

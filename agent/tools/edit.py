@@ -23,7 +23,11 @@ PLACES_NAMED = 10
 
 
 class NoSuchPlace(ValueError):
-    """The text to replace is not there, or not once; says where something like it is."""
+    """The text to replace is not there, or not once: `lines` are where it begins."""
+
+    def __init__(self, lines: tuple[int, ...]) -> None:
+        super().__init__(f"occurs {len(lines)} times")
+        self.lines = lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,9 @@ class Change:
         path = fields.path(workspace)
         old, new = (fields.text(name).replace("\r\n", "\n") for name in ("old", "new"))
         if not old:
-            raise BadArguments("edit: old is empty; give the exact text to replace, or create a file with write.")
+            raise BadArguments(
+                "edit: old is empty; give the exact text to replace, or create a file with write."
+            )
         if old == new:
             raise BadArguments("edit: old and new are the same; nothing would change.")
         return cls(path, old, new, fields.flag("all"))
@@ -49,15 +55,14 @@ class Change:
     def applied(self, file: TextFile) -> tuple[TextFile, tuple[int, ...]]:
         """The file with the change, and the lines where it was made. Raises NoSuchPlace.
 
-        Line ends match whatever they are in the file; new ones are the file's own, and all else stays byte for byte.
+        Line ends match whatever they are in the file and new ones are the file's own; all else stays byte for
+        byte.
         """
         pattern = re.escape(self.old).replace("\\\n", "\n").replace("\n", "\r?\n")
         places = list(re.finditer(pattern, file.text))
         lines = _line_numbers(file.text, [place.start() for place in places])
-        if not places:
-            raise NoSuchPlace(_not_found(file.plain, self.old))
-        if len(places) > 1 and not self.everywhere:
-            raise NoSuchPlace(_not_unique(file.plain, lines))
+        if not places or (len(places) > 1 and not self.everywhere):
+            raise NoSuchPlace(lines)
         newline = "\r\n" if file.text.count("\r\n") * 2 > file.text.count("\n") else "\n"
         new = self.new.replace("\n", newline)
         return file.with_text(re.sub(pattern, lambda _: new, file.text)), lines
@@ -66,13 +71,16 @@ class Change:
 class Edit:
     spec = ToolSpec(
         name="edit",
-        description="Replace exact text in a file you have read. `old` must occur once, unless `all` is true.",
+        description="Replace exact text in a file you have read. old must occur once, unless all is true.",
         parameters=canonical(
             {
                 "type": "object",
                 "properties": {
                     "path": {"type": "string"},
-                    "old": {"type": "string", "description": "exact text with its indentation, no line numbers"},
+                    "old": {
+                        "type": "string",
+                        "description": "exact text with its indentation, no line numbers",
+                    },
                     "new": {"type": "string"},
                     "all": {"type": "boolean", "description": "replace every occurrence"},
                 },
@@ -98,7 +106,10 @@ class Edit:
         )
 
     async def run(self, arguments: Arguments, context: ToolContext) -> Outcome:
+        import asyncio
+
         change = Change.parse(arguments, context.workspace)
+        before: TextFile | None = None
         name = visible(context.workspace.show(change.path))
         try:
             before = existing(change.path)
@@ -112,12 +123,13 @@ class Edit:
             replace_bytes(change.path, after.encode())
             context.seen.note(change.path)
         except NoSuchPlace as error:
-            return failure(f"{name} was not changed: {error}")
+            why = await asyncio.to_thread(_explained, before.plain if before else "", change.old, error.lines)
+            return failure(f"{name} was not changed: {why}")
         except UnicodeEncodeError as error:
             letter = error.object[error.start]
             return failure(
-                f"{name} was not changed: it is {before.peculiarity if before else ''}, which has no {letter!r}. "
-                "Leave that character out, or convert the file first, with iconv in bash."
+                f"{name} was not changed: {error.encoding} has no {letter!r}. "
+                "Leave it out, or convert the file first, with iconv in bash."
             )
         except NotText as error:
             return failure(f"{name} can't be edited: {error}.")
@@ -136,6 +148,10 @@ def _line_numbers(text: str, positions: list[int]) -> tuple[int, ...]:
         passed = position
         numbers.append(line)
     return tuple(numbers)
+
+
+def _explained(text: str, old: str, lines: tuple[int, ...]) -> str:
+    return _not_unique(text, lines) if lines else _not_found(text, old)
 
 
 def _not_unique(text: str, lines: tuple[int, ...]) -> str:

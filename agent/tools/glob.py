@@ -61,7 +61,9 @@ class Glob:
             seconds=SECONDS,
             take=listing.take,
         )
-        found = await asyncio.to_thread(_newest_first, listing.paths(), wanted, context.workspace.root, folder)
+        found = await asyncio.to_thread(
+            _newest_first, listing.paths(), wanted, context.workspace.root, folder
+        )
         return _outcome(found, context.workspace, timed_out=ended.timed_out)
 
     def _parse(self, arguments: Arguments, workspace: Workspace) -> tuple[re.Pattern[str], str, Path]:

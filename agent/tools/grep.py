@@ -54,7 +54,11 @@ class Search:
             *STEADY,
             "--sort=path",
             *(["--ignore-case"] if self.ignore_case else []),
-            *(["--files-with-matches"] if self.files_only else ["--heading", "--line-number", "--with-filename"]),
+            *(
+                ["--files-with-matches"]
+                if self.files_only
+                else ["--heading", "--line-number", "--with-filename"]
+            ),
             *([f"--context={self.context}"] if self.context else []),
             f"--max-columns={COLUMNS}",
             "--max-columns-preview",
@@ -69,7 +73,7 @@ class Search:
 class Grep:
     spec = ToolSpec(
         name="grep",
-        description="Search file contents by regular expression (ripgrep). Files that .gitignore names are left out.",
+        description="Search file contents by regular expression. Files that .gitignore names are left out.",
         parameters=canonical(
             {
                 "type": "object",
@@ -141,7 +145,9 @@ class _Found:
 
     @property
     def text(self) -> str:
-        return "\n".join((*self._lines, *([self._rest.decode("utf-8", errors="replace")] if self._rest else [])))
+        return "\n".join(
+            (*self._lines, *([self._rest.decode("utf-8", errors="replace")] if self._rest else []))
+        )
 
     def outcome(self, *, timed_out: bool) -> Outcome:
         """What was found, and whether there is more."""
@@ -161,4 +167,4 @@ class _Found:
 
 def place(path: Path, root: Path) -> str:
     """A path as ripgrep gets it from the root: relative inside, so that results are."""
-    return os.path.join(".", os.path.relpath(path, root)) if path.is_relative_to(root) else str(path)
+    return os.path.relpath(path, root) if path.is_relative_to(root) else str(path)

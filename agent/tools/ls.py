@@ -36,7 +36,9 @@ class Ls:
         except FileNotFoundError:
             return missing(path, context.workspace)
         except OSError as error:
-            return failure(f"{visible(context.workspace.show(path))} can't be listed: {error.strerror or error}")
+            return failure(
+                f"{visible(context.workspace.show(path))} can't be listed: {error.strerror or error}"
+            )
         lines = [_described(name, path / name) for name in names[:SHOWN]]
         if len(names) > SHOWN:
             lines.append(f"[the first {SHOWN} of {len(names)} entries; glob finds others]")

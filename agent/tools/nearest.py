@@ -30,7 +30,7 @@ class Passage:
 
 
 def near_names(path: Path, root: Path) -> tuple[Path, ...]:
-    """Existing paths that a missing one may have meant: alike beside it, else of the same name under `root`."""
+    """What a missing path may have meant: names alike beside it, else the same name under `root`."""
     try:
         beside = sorted(os.listdir(path.parent))
     except OSError:

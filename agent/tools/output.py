@@ -1,4 +1,4 @@
-"""A program's output while it comes: shown live, kept short for the model, kept whole in a file when it is long."""
+"""A program's output: shown live, short for the model, and whole in a file when it is long."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ class Output:
         self._tail = bytearray()
         self._size = 0
         self._lines = 0
+        self._ends_open = False
         self._live = _Live(emit)
 
     def take(self, piece: bytes) -> bool:
         """Always wants more. Raises nothing: a file that can't be written only loses the middle."""
         self._size += len(piece)
         self._lines += piece.count(b"\n")
+        self._ends_open = not piece.endswith(b"\n")
         if self._file is None and self._size <= KEPT:
             self._head += piece
         else:
@@ -45,7 +47,7 @@ class Output:
 
     @property
     def lines(self) -> int:
-        return self._lines
+        return self._lines + self._ends_open
 
     def finish(self) -> str:
         """The text for the model: whole, or both ends and where the rest is."""
@@ -68,7 +70,7 @@ class Output:
             return f"[... the middle of {self._size:,} bytes is cut, and could not be kept ...]"
         part = f"the first {FILE_LIMIT:,} bytes are" if self._size > FILE_LIMIT else "all of it is"
         return (
-            f"[... cut: {self._size:,} bytes, {self._lines:,} lines in all; {part} in {self._path} "
+            f"[... cut: {self._size:,} bytes, {self.lines:,} lines in all; {part} in {self._path} "
             "(read it with offset, or grep it) ...]"
         )
 

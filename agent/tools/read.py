@@ -25,7 +25,7 @@ IMAGE_BYTES = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """Some lines of a file, counted from 1. `total` is None where counting them would mean reading on for long."""
+    """Some lines of a file, counted from 1. `total` is None where counting would mean reading on for long."""
 
     first: int
     lines: tuple[str, ...]
@@ -84,7 +84,9 @@ def failure(text: str) -> Outcome:
 def missing(path: Path, workspace: Workspace) -> Outcome:
     """No such file, and which ones may have been meant."""
     name = visible(workspace.show(path))
-    near = [visible(workspace.show(other)) for other in near_names(path, workspace.root) if workspace.holds(other)]
+    near = [
+        visible(workspace.show(other)) for other in near_names(path, workspace.root) if workspace.holds(other)
+    ]
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return failure(f"{name} does not exist.{hint}")
 
@@ -103,7 +105,9 @@ def look(path: Path, name: str, first: int, limit: int) -> Outcome:
         if media_type is not None:
             return _image(head + file.read(IMAGE_BYTES), media_type, name, size)
         if looks_binary(head):
-            return failure(f"{name} is binary ({size:,} bytes): not shown. bash can look inside: file, strings, xxd.")
+            return failure(
+                f"{name} is binary ({size:,} bytes): not shown. bash can look inside: file, strings, xxd."
+            )
         file.seek(0)
         try:
             excerpt = _whole(file.read(), first, limit) if size <= WHOLE_LIMIT else _part(file, first, limit)
@@ -116,7 +120,9 @@ def _image(data: bytes, media_type: str, name: str, size: int) -> Outcome:
     if len(data) > IMAGE_BYTES:
         return failure(f"{name} is an image of {size:,} bytes; at most {IMAGE_BYTES:,} can be shown.")
     text = f"{name}: {media_type}, {size:,} bytes"
-    return Outcome(text=text, display=text, images=(Image(media_type, base64.b64encode(data).decode("ascii")),))
+    return Outcome(
+        text=text, display=text, images=(Image(media_type, base64.b64encode(data).decode("ascii")),)
+    )
 
 
 def _whole(data: bytes, first: int, limit: int) -> Excerpt:
@@ -202,7 +208,9 @@ def _shown(excerpt: Excerpt, name: str, first: int) -> Outcome:
     if not excerpt.lines and first > 1:
         return failure(f"{name} has {excerpt.total} lines: line {first} is past its end.")
     last = excerpt.first + len(excerpt.lines) - 1
-    numbered = "\n".join(f"{excerpt.first + index}\t{visible(line)}" for index, line in enumerate(excerpt.lines))
+    numbered = "\n".join(
+        f"{excerpt.first + index}\t{visible(line)}" for index, line in enumerate(excerpt.lines)
+    )
     notes = list(excerpt.notes)
     if excerpt.more:
         of = f" of {excerpt.total}" if excerpt.total is not None else ""

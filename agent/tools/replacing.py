@@ -49,7 +49,9 @@ def _rename_over(target: Path, data: bytes, found: os.stat_result | None) -> Non
         with open(descriptor, "wb") as file:
             file.write(data)
             if found is not None:
-                with contextlib.suppress(PermissionError):  # another's file: it becomes ours, as with an editor
+                with contextlib.suppress(
+                    PermissionError
+                ):  # another's file: it becomes ours, as with an editor
                     os.fchown(file.fileno(), found.st_uid, found.st_gid)
                 os.fchmod(file.fileno(), stat.S_IMODE(found.st_mode))
         os.replace(beside, target)

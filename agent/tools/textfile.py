@@ -68,7 +68,7 @@ class TextFile:
 
     @property
     def peculiarity(self) -> str:
-        """What is special about the file, for a note: `windows-1252, CRLF line ends`; empty for a usual one."""
+        """What is special about the file, such as `windows-1252, CRLF line ends`; else ""."""
         names = {"cp1252": "windows-1252", "utf-8": "UTF-8 with a byte order mark" if self.mark else ""}
         ends = "CRLF line ends" if self.crlf else "some CRLF line ends" if "\r\n" in self.text else ""
         return ", ".join(part for part in (names.get(self.encoding, self.encoding), ends) if part)

@@ -91,7 +91,7 @@ def unread(path: Path, name: str, context: ToolContext) -> str:
 
 def masked(name: str) -> str:
     return (
-        f"{name} was not changed: {MASK} stands for a secret that was masked when you read it, and writing it would "
+        f"{name} was not changed: {MASK} stands for a secret that you were not shown; writing it would "
         "overwrite that secret. Use edit on the lines around it."
     )
 
