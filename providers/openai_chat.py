@@ -24,13 +24,13 @@ from providers.openai_usage import openai_cached_read_tokens
 from providers.provider import ModelInfo
 from providers.settings import ProviderSettings, key_of, required_key
 from providers.types import JSONObject, ModelRef, Origin, Request
+from providers.vendors import VENDORS
 
 if TYPE_CHECKING:
     import openai
 
 __all__ = ["ChatAccumulator", "OpenAIChat", "connect", "openai_cached_read_tokens"]
 
-OPENAI_URL = "https://api.openai.com/v1"
 PLACEHOLDER_KEY = "none"
 """For an endpoint without keys: the SDK wants one."""
 
@@ -45,17 +45,26 @@ WINDOW_FIELDS = ("max_model_len", "context_length", "context_window", "max_conte
 
 
 def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], home: Path) -> OpenAIChat:
-    """The provider for one endpoint. Raises ConfigurationError; MissingKey where OpenAI itself has no key.
+    """The provider for one endpoint. Raises ConfigurationError; MissingKey where a known vendor's has none.
 
     The address is the configured one, else for the provider named `openai` that of `OPENAI_BASE_URL`, else
-    OpenAI's own.
+    the known vendor's.
     """
-    own = environ.get("OPENAI_BASE_URL", "").strip() if name == "openai" else ""
-    base_url = _checked(name, (settings.base_url or own or OPENAI_URL).rstrip("/"))
-    official = (urlsplit(base_url).hostname or "").endswith("api.openai.com")
-    own_quirks = OPENAI_QUIRKS if official or name == "openai" else frozenset()
-    key = required_key(name, settings, environ) if official else key_of(name, settings, environ)
-    return OpenAIChat(name, base_url, key, settings.headers, settings.quirks | own_quirks)
+    vendor = VENDORS.get(name)
+    moved = settings.base_url or (environ.get("OPENAI_BASE_URL", "").strip() if name == "openai" else "")
+    base_url = _checked(name, moved or (vendor.base_url if vendor else ""))
+    at_vendor = any(_same_host(base_url, known.base_url) for known in VENDORS.values())
+    key = required_key(name, settings, environ) if at_vendor else key_of(name, settings, environ)
+    quirks = settings.quirks | (vendor.quirks if vendor else frozenset())
+    if _same_host(base_url, VENDORS["openai"].base_url):
+        quirks |= OPENAI_QUIRKS
+    return OpenAIChat(name, base_url, key, settings.headers, quirks)
+
+
+def _same_host(url: str, other: str) -> bool:
+    """Whether `url` is at `other`'s host, or at a regional one below it."""
+    host, wanted = urlsplit(url).hostname or "", urlsplit(other).hostname or ""
+    return host == wanted or host.endswith("." + wanted)
 
 
 def _checked(name: str, base_url: str) -> str:
@@ -68,7 +77,7 @@ def _checked(name: str, base_url: str) -> str:
         raise ConfigurationError(
             f"The base_url of {name} is not a web address: {base_url!r}. Give one like https://HOST/v1"
         )
-    return base_url
+    return base_url.rstrip("/")
 
 
 class OpenAIChat:

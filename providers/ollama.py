@@ -1,0 +1,307 @@
+"""The provider for Ollama: the chat over its own NDJSON, models listed and pulled with its own package.
+
+The package is kept away from the chat: it drops `prompt_eval_cached_count` and the ids of tool calls, and
+rewrites tools' schemas.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from providers.call import Call, StreamedCall
+from providers.counts import count
+from providers.errors import (
+    ConfigurationError,
+    ModelNotFound,
+    ProviderError,
+    RequestRejected,
+    ServerFault,
+    StreamTruncated,
+    Unreachable,
+)
+from providers.lines import json_object, lines
+from providers.ollama_chunks import (
+    OllamaAccumulator,
+    ollama_cached_read_tokens,
+    ollama_fault,
+    ollama_usage,
+)
+from providers.ollama_host import host_url
+from providers.ollama_messages import ENCODER, encode_messages, encode_tools
+from providers.openai_faults import WireError
+from providers.provider import ModelInfo
+from providers.settings import ProviderSettings
+from providers.types import JSON, JSONObject, Origin, Request
+
+if TYPE_CHECKING:
+    import httpx2
+    import ollama
+
+__all__ = ["OllamaProvider", "connect", "ollama_cached_read_tokens", "ollama_usage", "reachable"]
+
+WIRE = "ollama"
+KEEP_ALIVE = "30m"
+"""How long the model, and with it its cache, stays loaded after a call. Ollama's own default is 5 minutes."""
+
+LEVELS = frozenset({"low", "medium", "high", "max"})
+"""The efforts that `think` takes by name; any other turns thinking on."""
+OFF = frozenset({"none", "off"})
+
+CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 900.0
+"""Without a byte for this long the server counts as gone: it loads a model and reads the prompt first."""
+PATIENCE_SECONDS = 30.0
+REACHABLE_SECONDS = 0.3
+
+
+def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], home: Path) -> OllamaProvider:
+    """The server at the configured address, else at `OLLAMA_HOST`. Raises ConfigurationError."""
+    key = settings.api_key or environ.get("OLLAMA_API_KEY", "").strip()
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    url = host_url(settings.base_url or environ.get("OLLAMA_HOST", ""))
+    return OllamaProvider(name, url, {**headers, **settings.headers})
+
+
+async def reachable(environ: Mapping[str, str]) -> bool:
+    """Whether something listens where Ollama would, asked with a bare socket for at most 0.3 seconds."""
+    try:
+        address = urlsplit(host_url(environ.get("OLLAMA_HOST", "")))
+        async with asyncio.timeout(REACHABLE_SECONDS):
+            _, writer = await asyncio.open_connection(address.hostname, address.port)
+    except (OSError, TimeoutError, ConfigurationError):
+        return False
+    writer.close()
+    return True
+
+
+class OllamaProvider:
+    """One Ollama server. It remembers what thinking each model refused."""
+
+    def __init__(self, name: str, url: str, headers: Mapping[str, str]) -> None:
+        self.name = name
+        self.encoder = ENCODER
+        self._url = url
+        self._headers = headers
+        self._client: httpx2.AsyncClient | None = None
+        self._opening = asyncio.Lock()
+        self._refused: dict[str, frozenset[JSON]] = {}
+        """Values of `think` by model."""
+        self._asked: dict[str, int] = {}
+        """The context size that the last request for a model asked for, in tokens."""
+
+    def stream(self, request: Request) -> Call:
+        taken = frozenset(call.id for message in request.messages for call in message.tool_calls)
+        answer = OllamaAccumulator(self._origin(request), provider=self.name, taken=taken)
+        return StreamedCall(request, lambda: self._open(request, answer), answer)
+
+    async def prepare(self) -> None:
+        await self._ready()
+
+    async def context_window(self, model: str) -> int | None:
+        """What fits: the size asked for, or that the model runs with; never more than it was made for."""
+        with suppress(ProviderError):
+            async with self._package(model) as package:
+                shown = await package.show(model)
+                running = [] if model in self._asked else (await package.ps()).models
+            made = next((count(size) for key, size in _info(shown) if key.endswith(".context_length")), None)
+            loaded = [each.context_length for each in running if each.model == model or each.name == model]
+            sizes = [size for size in (made, self._asked.get(model), *loaded) if size]
+            return min(sizes, default=None)
+        return self._asked.get(model)
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        async with self._package() as package:
+            listed = (await package.list()).models
+        return tuple(ModelInfo(each.model, note=_size(each)) for each in listed if each.model)
+
+    async def pull(self, model: str, progress: Callable[[int, int], None]) -> None:
+        """Fetch a model onto the server; `progress` is told bytes done and in all. Raises ProviderError."""
+        done: dict[str, tuple[int, int]] = {}
+        async with self._package(model, patience=None) as package:
+            async for step in await package.pull(model, stream=True):
+                if step.digest and step.total:
+                    done[step.digest] = (step.completed or 0, step.total)
+                    parts, wholes = zip(*done.values(), strict=True)
+                    progress(sum(parts), sum(wholes))
+
+    async def aclose(self) -> None:
+        async with self._opening:
+            client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    # --- one call -------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _open(
+        self, request: Request, answer: OllamaAccumulator
+    ) -> AsyncIterator[AsyncIterator[JSONObject]]:
+        async with AsyncExitStack() as stack:
+            response = await self._send(request, stack)
+            yield await stack.enter_async_context(aclosing(self._events(response, answer)))
+
+    async def _send(self, request: Request, stack: AsyncExitStack) -> httpx2.Response:
+        """The server's answer, its body still to come. A refused `think` costs one more request, once."""
+        import httpx2
+
+        client, model = await self._ready(), request.prefix.model.name
+        while True:
+            think = self._think(request)
+            sent = client.stream("POST", "/api/chat", json=self._body(request, think))
+            try:
+                response = await stack.enter_async_context(sent)
+                if response.status_code < 400:
+                    return response
+                said = _said(await response.aread())
+            except httpx2.HTTPError as error:
+                raise self._unreachable(error) from error
+            if response.status_code != 400 or think is None or "think" not in said:
+                raise self._fault(response.status_code, said, model)
+            self._refused[model] = self._refused.get(model, frozenset()) | {think}
+
+    def _body(self, request: Request, think: JSON) -> dict[str, JSON]:
+        prefix, parameters = request.prefix, request.prefix.parameters
+        options: dict[str, JSON] = {"num_predict": parameters.max_output_tokens}
+        if parameters.context_window:
+            options["num_ctx"] = parameters.context_window
+            self._asked[prefix.model.name] = parameters.context_window
+        body: dict[str, JSON] = {
+            "model": prefix.model.name,
+            "messages": encode_messages(prefix, request.messages, self._origin(request)),
+            "stream": True,
+            "keep_alive": KEEP_ALIVE,
+            # Say that a conversation is too long, rather than silently forget its beginning.
+            "truncate": False,
+            "shift": False,
+            "options": options,
+        }
+        if prefix.tools:
+            body["tools"] = encode_tools(prefix.tools)
+        if think is not None:
+            body["think"] = think
+        return body
+
+    def _think(self, request: Request) -> str | bool | None:
+        """What to say of thinking: the effort by name, else just that it is wanted, else nothing."""
+        effort = request.prefix.parameters.effort
+        if not effort:
+            return None
+        wishes: tuple[str | bool, ...] = (effort, True) if effort in LEVELS else (effort not in OFF,)
+        refused = self._refused.get(request.prefix.model.name, frozenset())
+        return next((wish for wish in wishes if wish not in refused), None)
+
+    async def _events(
+        self, response: httpx2.Response, answer: OllamaAccumulator
+    ) -> AsyncGenerator[JSONObject]:
+        import httpx2
+
+        try:
+            async for line in lines(response.aiter_bytes()):
+                if line.strip():
+                    yield json_object(line)
+        except httpx2.HTTPError as error:
+            if answer.stop_reason is None:
+                raise StreamTruncated(
+                    f"The connection to {self.name} broke off in the middle of its answer "
+                    f"({str(error) or type(error).__name__}). Nothing of it was run; try again."
+                ) from error
+        except ValueError as error:
+            raise ServerFault(
+                f"{self.name} sent something that is not JSON ({error}). Is it Ollama at {self._url}?"
+            ) from error
+
+    # --- the server -----------------------------------------------------------------------------------------
+
+    async def _ready(self) -> httpx2.AsyncClient:
+        async with self._opening:
+            if self._client is None:
+                self._client = await asyncio.to_thread(self._make_client)
+            return self._client
+
+    def _make_client(self) -> httpx2.AsyncClient:
+        import httpx2
+
+        return httpx2.AsyncClient(
+            base_url=self._url,
+            headers=self._headers,
+            timeout=httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+            trust_env=not _is_loopback(self._url),  # a proxy has no business on this machine
+            verify=self._url.startswith("https:"),  # plain HTTP: spares loading the system's certificates
+        )
+
+    @asynccontextmanager
+    async def _package(
+        self, model: str = "", *, patience: float | None = PATIENCE_SECONDS
+    ) -> AsyncIterator[ollama.AsyncClient]:
+        """Ollama's own client, whose errors become those a person reads. `patience` is in seconds."""
+        httpx, ollama = await asyncio.to_thread(_import_package)
+        client = ollama.AsyncClient(
+            self._url, headers=dict(self._headers), timeout=patience, trust_env=not _is_loopback(self._url)
+        )
+        try:
+            yield client
+        except ollama.ResponseError as error:
+            raise self._fault(error.status_code, str(error.error), model) from error
+        except (httpx.HTTPError, ConnectionError) as error:
+            raise self._unreachable(error) from error
+        except ValueError as error:
+            raise ServerFault(f"What answers at {self._url} is not Ollama. Check OLLAMA_HOST.") from error
+        finally:
+            await client.close()
+
+    def _fault(self, status: int, said: str, model: str) -> ProviderError:
+        if status == 404 and "model" in said:
+            return ModelNotFound(
+                f"Ollama does not have {model} ({said}). Fetch it with: ollama pull {model}", status=404
+            )
+        if status == 404:
+            return ModelNotFound(f"What answers at {self._url} is not Ollama. Check OLLAMA_HOST.", status=404)
+        if "does not support tools" in said:
+            return RequestRejected(
+                f"{model} cannot use tools, which an agent works with. Choose another model: agent models",
+                status=status,
+            )
+        return ollama_fault(self.name, max(status, 0), said)
+
+    def _unreachable(self, cause: BaseException) -> Unreachable:
+        return Unreachable(
+            f"Cannot reach Ollama at {self._url} ({str(cause) or type(cause).__name__}). "
+            "Start it with: ollama serve. Or set OLLAMA_HOST to where it runs."
+        )
+
+    def _origin(self, request: Request) -> Origin:
+        return Origin(WIRE, self._url, request.prefix.model.name)
+
+
+def _import_package() -> tuple[Any, Any]:
+    import httpx
+    import ollama
+
+    return httpx, ollama
+
+
+def _info(shown: ollama.ShowResponse) -> Iterator[tuple[str, JSON]]:
+    yield from (shown.modelinfo or {}).items()
+
+
+def _size(model: ollama.ListResponse.Model) -> str:
+    details = model.details
+    known = (details.parameter_size, details.quantization_level) if details else ()
+    return " ".join(part for part in known if part)
+
+
+def _said(body: bytes) -> str:
+    try:
+        return WireError.of(json_object(body)).message
+    except ValueError:
+        return body[:200].decode(errors="replace")
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host in ("localhost", "::1") or host.startswith("127.")
