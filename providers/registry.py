@@ -36,7 +36,6 @@ BUILT_IN: Mapping[str, str] = {
 
 WIRES: Mapping[str, str] = {
     "openai-chat": "providers.openai_chat",
-    "openai-responses": "providers.openai_responses",
     "anthropic": "providers.anthropic",
     "ollama": "providers.ollama",
 }
