@@ -15,6 +15,9 @@ from cli.paste import plain
 from cli.question import Choice, Chosen, Dismissed, Question, Reason
 from cli.screen import Screen
 
+_ROWS = 6
+"""Up to which a command stands in the question itself."""
+
 
 class Approval:
     """One question at a time. `stop` ends the turn."""
@@ -28,23 +31,32 @@ class Approval:
     async def ask(self, request: PermissionRequest) -> PermissionAnswer:
         """The person's answer. Typing a reason denies with it; Esc denies and stops the turn."""
         async with self._one:
-            self._show(request)
-            return self._answer(await self._prompt.ask(_question(request)), request)
+            return self._answer(await self._prompt.ask(self._question(request)), request)
 
-    def _show(self, request: PermissionRequest) -> None:
-        """Print the whole diff or command: nothing that is agreed to may be out of sight."""
+    def _question(self, request: PermissionRequest) -> Question:
+        """The question, with the whole diff or command: nothing that is agreed to may be out of sight.
+
+        A short command stands in the question; what is long is printed above it, where it can be scrolled.
+        """
         intent = request.intent
-        head = Text.assemble(
-            ("? ", "bold yellow"), (one_line(intent.summary), "bold"), f" · {request.reason}"
-        )
         body = visible(intent.preview or intent.command).strip("\n")
-        if body in intent.summary:
-            self._screen.print(head)
-        elif is_diff(body):
-            self._screen.print(head, coloured_diff(body))
+        head = one_line(intent.summary)
+        if is_diff(body):
+            self._screen.print(_head(head, request.reason), coloured_diff(body))
             self._screen.previewed(request.call.id)
-        else:
-            self._screen.print(head, Text("\n".join(f"  {line}" for line in body.splitlines())))
+            return _asked(request, "")
+        whole = f"$ {body}" if intent.command else f"{head}\n{body}"
+        shown = head if body in head else whole
+        if self._fits(shown):
+            return _asked(request, f"{shown}\nIt {request.reason}. ")
+        self._screen.print(_head(head, request.reason), Text(body))
+        return _asked(request, "")
+
+    def _fits(self, text: str) -> bool:
+        """Whether the text is short enough to stand in the question."""
+        width, height = self._prompt.size
+        rows = sum(1 + len(line) // width for line in text.split("\n"))
+        return rows <= min(_ROWS, height // 4)
 
     def _answer(self, reply: Chosen | Reason | Dismissed, request: PermissionRequest) -> PermissionAnswer:
         match reply:
@@ -62,9 +74,13 @@ class Approval:
                 return PermissionAnswer(allow=False)
 
 
-def _question(request: PermissionRequest) -> Question:
+def _head(summary: str, reason: str) -> Text:
+    return Text.assemble(("? ", "bold yellow"), (summary, "bold"), f" · {reason}")
+
+
+def _asked(request: PermissionRequest, before: str) -> Question:
     choices = [Choice("y", "yes"), Choice("n", "no")]
     if request.rule is not None:
         choices.insert(1, Choice("a", f"always {one_line(str(request.rule))}"))
     verb = {"read": "Read this", "write": "Make this change"}.get(request.intent.access, "Run this")
-    return Question(f"{verb}?", tuple(choices), reason="or type why not · Esc stops")
+    return Question(f"{before}{verb}?", tuple(choices), reason="or type why not · Esc stops")

@@ -39,6 +39,8 @@ from cli.question import Asking, Chosen, Pick, Question, Reply
 
 _INPUT_ROWS = 10
 _MENU_ROWS = 8
+_QUESTION_ROWS = 10
+"""Kept free of live text while a question waits."""
 _ESCAPE_WAIT = 0.1
 """Seconds after Esc in which a second key makes it Alt; short enough to feel like one key."""
 _REDRAW = 0.04
@@ -151,7 +153,13 @@ class Prompt:
 
     @property
     def width(self) -> int:
-        return self._output.get_size().columns
+        return self.size[0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and rows of the terminal."""
+        size = self._output.get_size()
+        return max(size.columns, 1), size.rows
 
     def fill(self, text: str) -> None:
         """Put text into the input line, before what is there."""
@@ -212,7 +220,7 @@ class Prompt:
         )
         rows: list[AnyContainer] = [
             _Shown(lambda: [*ANSI(self._live).__pt_formatted_text__()], lambda: bool(self._live)),
-            _Shown(self._question, lambda: self.asking is not None),
+            _Shown(self._question, lambda: self.asking is not None, wraps=True),
             _Shown(self._queued, lambda: self.wiring.queued() != ()),
             line,
             search,
@@ -223,7 +231,7 @@ class Prompt:
 
     def _before_render(self, app: Application[None]) -> None:
         rows = self._output.get_size().rows - min(self.buffer.document.line_count, _INPUT_ROWS) - 6
-        asked = 0 if self.asking is None else 3
+        asked = 0 if self.asking is None else _QUESTION_ROWS
         self._live = self.wiring.live(max(rows - asked - len(self.wiring.queued()), 0))
 
     def _question(self) -> StyleAndTextTuples:
@@ -256,8 +264,10 @@ class Prompt:
 class _Shown(ConditionalContainer):
     """Lines that are there only while there is something to show."""
 
-    def __init__(self, text: Callable[[], StyleAndTextTuples], shown: Callable[[], bool]) -> None:
-        window = Window(FormattedTextControl(text), dont_extend_height=True, wrap_lines=False)
+    def __init__(
+        self, text: Callable[[], StyleAndTextTuples], shown: Callable[[], bool], *, wraps: bool = False
+    ) -> None:
+        window = Window(FormattedTextControl(text), dont_extend_height=True, wrap_lines=wraps)
         super().__init__(window, Condition(shown))
 
 

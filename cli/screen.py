@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -208,11 +209,12 @@ class Screen:
         display = harmless(event.display).strip("\n")
         if running and running.tail.strip() and not is_diff(display):
             display = "\n".join([*_last_lines(running.tail), display])
-        if not display or (event.call.id in self._previewed and is_diff(display) and not event.is_error):
-            self._block(head, tight=True)
-            return
-        body = _body(display, event.is_error)
-        self._block(head, _indented(body), tight=len(body.plain.splitlines()) == 1)
+        if event.call.id in self._previewed and is_diff(display) and not event.is_error:
+            display = ""
+        if cell_len(f"{head.plain}  {display}") <= self.painter.width and "\n" not in display:
+            self._block(head + Text(f"  {display}".rstrip(), "red" if event.is_error else "dim"), tight=True)
+        else:
+            self._block(head, _indented(_body(display, event.is_error)))
 
     def _end_turn(self) -> None:
         self._settle()

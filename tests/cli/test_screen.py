@@ -97,7 +97,7 @@ def test_a_running_tool_shows_the_end_of_its_output() -> None:
 
 def test_a_finished_tool_leaves_its_line_and_its_result() -> None:
     paper = Paper().show(ToolStarted(CALL, "bash pytest -q"), ToolFinished(CALL, "…", "12 passed", False))
-    assert paper.text == "● bash pytest -q\n  12 passed\n"
+    assert paper.text == "● bash pytest -q  12 passed\n"
     assert paper.live() == ""
 
 
