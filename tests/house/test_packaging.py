@@ -106,7 +106,7 @@ def test_a_headless_turn_runs_inside_a_project_with_our_names(programs: Path, pr
 
 
 def test_the_installed_commands_do_not_run_from_this_checkout(programs: Path, project: Path) -> None:
-    code = "import cachet, json, sys; print(json.dumps([cachet.__file__, str(cachet.rooms())]))"
+    code = "import cachet, json, sys; print(json.dumps([cachet.__file__, cachet.rooms()]))"
     done = in_project(programs, project, str(programs / "python"), "-c", code)
     for place in json.loads(done.stdout):
         assert Path(place).is_relative_to(programs.parent)
