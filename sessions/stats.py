@@ -141,7 +141,7 @@ def _called(session: str, project: str, line: CallLine) -> StatRow:
 
 def _imported(path: Path, line: SessionLine) -> Iterator[StatRow]:
     usage = carried_usage(line.origin)
-    if line.origin is None or usage == Usage():
+    if line.origin is None or line.origin.kind != "import":
         return
     yield StatRow(
         session=path.stem,
