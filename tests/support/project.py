@@ -75,7 +75,7 @@ class Project:
         """The paths in a tree."""
         out = subprocess.run(
             [REAL_GIT, "ls-tree", "-r", "-z", "--name-only", f"{tree}:files"],
-            env=self.environ | {"GIT_DIR": str(self.private_git())},
+            env=self.environ | {"GIT_DIR": str(self.private_git()), "GIT_CONFIG_GLOBAL": os.devnull},
             capture_output=True,
             check=True,
         ).stdout
@@ -84,7 +84,7 @@ class Project:
     def kept_bytes(self, tree: str, path: str) -> bytes:
         return subprocess.run(
             [REAL_GIT, "cat-file", "blob", f"{tree}:files/{path}"],
-            env=self.environ | {"GIT_DIR": str(self.private_git())},
+            env=self.environ | {"GIT_DIR": str(self.private_git()), "GIT_CONFIG_GLOBAL": os.devnull},
             capture_output=True,
             check=True,
         ).stdout
