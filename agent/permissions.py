@@ -19,6 +19,9 @@ SENSITIVE = """
 """
 """Names inside a project whose content decides what runs later or who may do what: changes always ask."""
 
+SHELL = "bash"
+"""The tool whose rules may have words."""
+
 
 class Mode(StrEnum):
     """`plan` only reads · `ask` asks before changes · `edits` lets edits in the project pass · `auto` all."""
@@ -39,10 +42,13 @@ class Rule:
     @classmethod
     def parse(cls, text: str) -> Rule:
         """`read`, `bash(git status)`; a trailing ` *` or `:*` changes nothing. Raises ValueError."""
-        match = re.fullmatch(r"([\w.-]+)(?:\(([^()]*?)(?::\*|\s\*)?\))?", text.strip())
-        if match is None or (match[2] is not None and not match[2].split()):
+        match = re.fullmatch(r"([\w.-]+)(?:\((.*?)(?::\*|\s\*)?\))?", text.strip())
+        words = tuple((match[2] or "").split()) if match else ()
+        if match is None or (
+            match[2] is not None and (match[1] != SHELL or not words or set("()*") & set(match[2]))
+        ):
             raise ValueError(f"not a rule: {text!r} (want a tool's name, or a command: 'bash(git status)')")
-        return cls(match[1], tuple((match[2] or "").split()))
+        return cls(match[1], words)
 
     def allows(self, call: ToolCall, intent: Intent) -> bool:
         """Whether the rule covers the call. Words cover one simple command that begins with them."""
@@ -177,5 +183,5 @@ def standing_rule(call: ToolCall, intent: Intent) -> Rule | None:
     """What "always" would grant for the call; None where nothing narrow enough exists."""
     if not intent.command:
         return Rule(call.name)
-    words = standing_words(intent.command)
+    words = standing_words(intent.command) if call.name == SHELL else None
     return None if words is None else Rule(call.name, words)

@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,10 +89,8 @@ class RuleBook:
 def _rules(book: dict[str, JSON], project: Path) -> Iterator[Rule]:
     listed = _object(book.get("projects")).get(_key(project))
     for text in listed if isinstance(listed, list) else []:
-        try:
-            yield Rule.parse(str(text))
-        except ValueError:
-            continue
+        with suppress(ValueError):
+            yield Rule.parse(text if isinstance(text, str) else "")
 
 
 def _key(project: Path) -> str:

@@ -63,18 +63,24 @@ async def test_all_replaces_each(bench: Bench, code: Path) -> None:
 
 
 async def test_a_slip_is_answered_with_the_nearest_text_and_its_lines(bench: Bench, code: Path) -> None:
-    outcome = await bench.run("edit", path="code.py", old="    for prise in prices:\n        result += prise", new="x")
+    outcome = await bench.run(
+        "edit", path="code.py", old="    for prise in prices:\n        result += prise", new="x"
+    )
     assert "The nearest text is:\n3\t    for price in prices:\n4\t        result += price" in outcome.text
 
 
 async def test_wrong_indentation_is_named_as_such(bench: Bench, code: Path) -> None:
-    outcome = await bench.run("edit", path="code.py", old="for price in prices:\n    result += price", new="x")
+    outcome = await bench.run(
+        "edit", path="code.py", old="for price in prices:\n    result += price", new="x"
+    )
     assert "Only the whitespace differs" in outcome.text
     assert "3\t    for price in prices:\n4\t        result += price" in outcome.text
 
 
 async def test_copied_line_numbers_are_noticed(bench: Bench, code: Path) -> None:
-    outcome = await bench.run("edit", path="code.py", old="2\t    result = 0\n3\t    for price in prices:", new="x")
+    outcome = await bench.run(
+        "edit", path="code.py", old="2\t    result = 0\n3\t    for price in prices:", new="x"
+    )
     assert "Leave out the line numbers" in outcome.text
 
 
@@ -154,6 +160,4 @@ def test_a_change_of_nothing_is_refused(bench: Bench, old: str, new: str) -> Non
 def test_the_preview_is_the_diff_in_its_place(bench: Bench) -> None:
     bench.file("a.txt", "".join(f"{n}\n" for n in range(1, 101)))
     preview = bench.intend("edit", path="a.txt", old="50\n", new="fifty\n").preview
-    assert preview == (
-        "--- a.txt\n+++ a.txt\n@@ -47,7 +47,7 @@\n 47\n 48\n 49\n-50\n+fifty\n 51\n 52\n 53"
-    )
+    assert preview == ("--- a.txt\n+++ a.txt\n@@ -47,7 +47,7 @@\n 47\n 48\n 49\n-50\n+fifty\n 51\n 52\n 53")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class Bench:
         self.workspace = Workspace.at(self.project)
         self.toolbox = Toolbox.standard()
         self.shown: list[str] = []
+        self._news = asyncio.Event()
         self.seen = FilesSeen()
 
     def file(self, name: str, content: str | bytes) -> Path:
@@ -42,7 +44,7 @@ class Bench:
             environment=dict(os.environ),
             scratch=self.scratch,
             seen=self.seen,
-            emit=self.shown.append,
+            emit=self._show,
         )
 
     def intend(self, name: str, **arguments: JSON) -> Intent:
@@ -50,3 +52,18 @@ class Bench:
 
     async def run(self, name: str, **arguments: JSON) -> Outcome:
         return await self.tool(name).run(arguments, self.context())
+
+    def start(self, name: str, **arguments: JSON) -> asyncio.Task[Outcome]:
+        return asyncio.create_task(self.run(name, **arguments))
+
+    async def first_shown(self, task: asyncio.Task[Outcome]) -> str:
+        """The first piece that a running tool shows live; fails when it ends without one."""
+        news = asyncio.create_task(self._news.wait())
+        await asyncio.wait({task, news}, return_when=asyncio.FIRST_COMPLETED)
+        news.cancel()
+        assert self.shown, task.result().text
+        return self.shown[0]
+
+    def _show(self, text: str) -> None:
+        self.shown.append(text)
+        self._news.set()
