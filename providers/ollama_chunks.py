@@ -58,8 +58,8 @@ def ollama_fault(provider: str, status: int, said: str) -> ProviderError:
     """The error for one of the server's own, over HTTP or (`status` 0 or 200) as a line of the answer."""
     if is_overflow(status, said):
         return ContextOverflow(
-            f"The conversation no longer fits the context size that {provider} runs this model with. Nothing was "
-            "lost: start afresh with /new, go on from an earlier point with /fork, or give it more room: "
+            f"The conversation no longer fits the context size that {provider} runs this model with. Nothing "
+            "was lost: start afresh with /new, go on from an earlier point with /fork, or give it more room: "
             "OLLAMA_CONTEXT_LENGTH=32768 ollama serve",
             status=status or None,
         )
