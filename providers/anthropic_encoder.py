@@ -32,10 +32,10 @@ WIRE = "anthropic"
 Encoded = dict[str, Any]
 """A block or message of the request body. Only a cache marker is ever added to one after it was made."""
 
-UNMARKABLE = frozenset({"thinking", "redacted_thinking"})
-"""Kinds of block that refuse `cache_control` (Anthropic's prompt-caching documentation)."""
+THINKING = frozenset({"thinking", "redacted_thinking"})
 
-KNOWN = frozenset({"text", "image", "tool_use", "tool_result"})
+MARKABLE = frozenset({"text", "image", "tool_use", "tool_result"})
+"""Kinds that take `cache_control` (Anthropic's prompt-caching documentation). Thinking refuses it."""
 
 
 def encode(request: Request, endpoint: str) -> bytes:
@@ -87,7 +87,9 @@ class Conversation:
         role = "user" if message.role == "tool" else message.role
         if blocks:
             self._append(role, blocks)
-        self._markable = next((block for block in reversed(blocks) if block["type"] in KNOWN), self._markable)
+        self._markable = next(
+            (block for block in reversed(blocks) if block["type"] in MARKABLE), self._markable
+        )
         self._ends[message.id] = self._markable
 
     def ends(self, request: Request) -> tuple[Encoded | None, ...]:
@@ -186,7 +188,7 @@ def _marker(prefix: Prefix) -> Encoded:
 def _without_trailing_thinking(blocks: list[Encoded]) -> list[Encoded]:
     """An answer that broke off in its thinking: the API refuses a message that ends so."""
     length = len(blocks)
-    while length and blocks[length - 1]["type"] in UNMARKABLE:
+    while length and blocks[length - 1]["type"] in THINKING:
         length -= 1
     return blocks[:length]
 

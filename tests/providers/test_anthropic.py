@@ -366,6 +366,14 @@ async def test_an_answer_cut_before_its_last_event_keeps_its_text_and_hands_out_
     assert call.usage.cache_read_tokens == 12032
 
 
+async def test_a_tool_call_whose_block_never_ended_is_not_handed_out() -> None:
+    delta = event("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 7})
+    with LoopbackServer(lambda _: sse(*text_start(), *TOOL_START, delta, event("message_stop"))) as server:
+        call, _ = await played(server)
+    assert call.turn is not None
+    assert call.turn.message.blocks == (Text("Hello"),)
+
+
 async def test_an_empty_stream_is_a_truncated_one() -> None:
     call, error = await failed(sse(""))
     assert isinstance(error, StreamTruncated)

@@ -245,6 +245,11 @@ def test_no_breakpoint_stands_on_thinking() -> None:
     assert objection(sent) == ""
 
 
+def test_no_breakpoint_stands_on_a_block_of_unknown_kind() -> None:
+    unknown = Opaque('{"type":"search_result_of_tomorrow"}', HERE)
+    assert marked(body(user("u1", "go"), assistant("a1", Text("Well."), unknown)))[-1] == "Well."
+
+
 def test_the_long_lifetime_is_asked_for_on_every_breakpoint() -> None:
     sent = body(user("u1", "go"), cache_ttl="1h")
     assert sent["messages"][0]["content"][0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
