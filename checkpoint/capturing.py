@@ -7,21 +7,18 @@ import os
 import re
 import stat
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from checkpoint.git import Command, Git, GitFailed, paths_in, paths_out
+from checkpoint.git import Git, GitFailed, paths_out
 from checkpoint.ignore import Rules
 from checkpoint.ledger import Facts, Last, Ledger
+from checkpoint.looking import Look, look_at, look_into_nested, probes
 
-_EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
-EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-_PROBE = ".cachet-probe"
 _MANY = 500
 """More files than these go into one pack at once: a tenth of the space, half the time of loose objects."""
-_CLOSED_FOLDER = re.compile(r"^warning: could not open directory '(.*?)/?': (.+)$", re.MULTILINE)
 _REFUSED_NAME = re.compile(r"^Ignoring path (.+)$", re.MULTILINE)
 
 
@@ -35,20 +32,6 @@ class Caps:
 
     file: int = 10_000_000
     total: int = 2_000_000_000
-
-
-@dataclass(slots=True)
-class _Look:
-    """What git says differs from the index."""
-
-    tracked: list[str]
-    """Paths in the index that changed or went."""
-    new: list[str]
-    nested: set[str]
-    """Folders with a repository of their own whose files aren't listed yet."""
-    ignored: set[str]
-    """Those of the asked paths that the ignore rules exclude."""
-    closed: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -80,13 +63,13 @@ def capture(
     started = int(time.time())
     asked = set(extra) - ledger.extras.keys()
     rules.write(ledger.nested)
-    look = _look(git, asked)
+    look = look_at(git, asked)
     if look.nested:
-        look = _look_into_nested(rules, ledger, look, asked)
+        look = look_into_nested(rules, ledger, look, asked)
     fresh = look.ignored
     ledger.absent |= fresh
     plan = _plan(git.project, look, ledger, caps)
-    plan.remove += [probe for probe in _probes(look.nested) if probe not in plan.remove]
+    plan.remove += [probe for probe in probes(look.nested) if probe not in plan.remove]
     _look_at_recent(git.project, ledger, plan)
     ledger.note_modes(plan.modes, plan.remove)
     ledger.recent = {path for path, changed in plan.changed.items() if changed >= started}
@@ -105,58 +88,7 @@ def capture(
     return tree, plan.skipped
 
 
-def _look(git: Git, asked: Collection[str]) -> _Look:
-    commands = [
-        Command(("diff-files", "-z", "--name-only", "--no-renames", "--relative")),
-        Command(("ls-files", "-z", "-o", "--exclude-standard")),
-    ]
-    if asked:
-        commands.append(
-            Command(
-                ("check-ignore", "-z", "--stdin"), paths_out([f"./{path}" for path in sorted(asked)]), (0, 1)
-            )
-        )
-    changed, listed, *checked = git.at_once(*commands)
-    others = paths_in(listed.out)
-    return _Look(
-        tracked=paths_in(changed.out),
-        new=[path for path in others if not path.endswith("/")],
-        nested={path.rstrip("/") for path in others if path.endswith("/")},
-        ignored={path.removeprefix("./") for answer in checked for path in paths_in(answer.out)},
-        closed={found[1]: f"unreadable ({found[2]})" for found in _CLOSED_FOLDER.finditer(listed.err)},
-    )
-
-
-def _look_into_nested(rules: Rules, ledger: Ledger, first: _Look, asked: Collection[str]) -> _Look:
-    """List the files of nested repositories too.
-
-    Git doesn't look into a folder with a repository of its own unless the index holds a path in there (and
-    `add` would record only its commit, or stop at one without commits). So a probe is put there, and it lists
-    again.
-    """
-    git, look, seen = rules.git, first, set(first.nested)
-    while look.nested:
-        entries = [f"100644 {_EMPTY_BLOB} 0\t{probe}" for probe in _probes(look.nested)]
-        git.in_project("update-index", "-z", "--index-info", data=paths_out(_from_top(git, entries)))
-        ledger.nested |= look.nested
-        rules.write(ledger.nested)
-        look = _look(git, asked)
-        look.nested -= seen
-        seen |= look.nested
-    return _Look(first.tracked, look.new, seen, look.ignored, look.closed)
-
-
-def _from_top(git: Git, entries: list[str]) -> list[str]:
-    """Index entries named from the top of the work tree, which is what `--index-info` wants."""
-    below = git.project.relative_to(git.top).as_posix()
-    return entries if below == "." else [entry.replace("\t", f"\t{below}/", 1) for entry in entries]
-
-
-def _probes(folders: Iterable[str]) -> list[str]:
-    return [f"{folder}/{_PROBE}" for folder in sorted(folders)]
-
-
-def _plan(project: Path, look: _Look, ledger: Ledger, caps: Caps) -> _Plan:
+def _plan(project: Path, look: Look, ledger: Ledger, caps: Caps) -> _Plan:
     plan = _Plan(skipped=dict(look.closed))
     tracked, new = set(look.tracked), set(look.new)
     for path in dict.fromkeys((*look.tracked, *look.new, *sorted(ledger.absent))):
@@ -288,7 +220,7 @@ def _add_what_can_be(git: Git, plan: _Plan) -> None:
     there = [path for path in plan.add if os.path.lexists(git.project / path)]
     options = ("-f", "-A", "--ignore-errors", "--pathspec-from-file=-", "--pathspec-file-nul")
     answer = git.in_project("--literal-pathspecs", "add", *options, data=paths_out(there), allow=(0, 1, 128))
-    look = _look(git, ())
+    look = look_at(git, ())
     for path in {*look.tracked, *look.new} & set(there):
         plan.skipped[path] = "git could not read it"
     if answer.code == 128 and not plan.skipped.keys() & set(there):

@@ -69,8 +69,12 @@ class FileStore:
         inside, outside = self._relative(extra)
         try:
             with self._directory.locked() as git:
+                known = len(ledger_of(git).extras)
                 tree, skipped = self._captured(git, inside)
                 _name(git, ref, tree)
+                if len(ledger_of(git).extras) > known:
+                    # A later capture may take the name over; this tree has an ignored file's first copy.
+                    _name(git, f"{ref.rpartition('/')[0]}/first-{tree[:12]}", tree)
         except TooMuch as reason:
             self.off = f"{reason}: files are not kept"
             return Capture("", (), head, branch)

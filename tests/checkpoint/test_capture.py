@@ -357,6 +357,13 @@ def test_a_git_that_the_project_brings_is_not_run(project: Project) -> None:
     assert not (project.root / "ran").exists()
 
 
+def test_a_project_that_vanished_is_said_so(project: Project) -> None:
+    project.root.rmdir()
+    with pytest.raises(CheckpointError, match="No such file or directory"):
+        project.store.capture("refs/ckpt/s/1")
+    assert project.open().off == f"{project.root} is not a folder: files are not kept"
+
+
 @pytest.mark.parametrize("above", [False, True])
 def test_home_and_what_holds_it_is_no_project(project: Project, above: bool) -> None:
     folder = project.person.parent if above else project.person

@@ -207,6 +207,28 @@ def test_trees_that_are_gone_are_passed_over_when_looking_for_edits(project: Pro
     assert tree_at(talk.store.list(), lost.number) == "2" * 40
 
 
+def test_another_sessions_edits_are_asked_about_too(project: Project) -> None:
+    one, two = Conversation(project, "one"), Conversation(project, "two")
+    one.turn(a="one's")
+    two.turn(b="two's")
+    plan = one.rewind.plan(0)
+    assert [change.path for change in plan.changes] == ["a", "b"]
+    assert plan.person_edits == ("b",)
+
+
+def test_an_ignored_files_first_copy_outlives_other_sessions_and_names_used_again(project: Project) -> None:
+    project.write(".gitignore", ".env\n")
+    project.write(".env", "person's")
+    one = Conversation(project, "one")
+    Conversation(project, "two")
+    project.store.capture("refs/ckpt/one/before", extra=[project.root / ".env"])
+    one.turn(**{".env": "tool's"})
+    project.store.capture("refs/ckpt/one/before")
+    remove_session(project.home, project.root, "two")
+    one.rewind.restore(0)
+    assert project.read(".env") == b"person's"
+
+
 def test_removing_a_session_removes_what_only_it_kept(project: Project) -> None:
     project.write("shared", "both")
     one, two = Conversation(project, "one"), Conversation(project, "two")
