@@ -48,7 +48,8 @@ def show(text: str | None, *, as_json: bool) -> None:
         ("#", "made", "prompt", "files", "input", "read", "written", "output", "cost"),
         [_cells(each) for each in made],
         narrow=(0, 2, 3, 8),
-        left=4,
+        text=(0, 1, 2, 3),
+        gives_way=2,
     )
     print(f"Each is a JSON file: {store.folder}{os.sep}<#>.json")
 
@@ -112,7 +113,7 @@ async def _rewind(
     setup = replace(compose(place, Options(), Config()), providers=Offline)
     session = await begin.resume(setup, path)
     try:
-        target = session.before_last_turn() if number is None else number
+        target = await session.before_last_turn() if number is None else number
         plan = await session.preview_rewind(target)
         if dry_run:
             _print_plan(plan, files=files, conversation=conversation)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from cli.config import Config
 from cli.failure import UsageProblem
 from cli.place import Place
-from providers import local
-from providers.errors import UnknownModel
+from providers import local, ollama
+from providers.errors import ProviderError, UnknownModel
 from providers.pricing import default_model
 from providers.settings import KEY_VARIABLES, NO_KEY_MODEL, ProviderSettings, key_of
 from providers.types import ModelRef
@@ -37,7 +37,7 @@ async def choose(place: Place, config: Config, wish: str | None) -> ModelRef:
     for text, source in ((wish, "--model"), (place.environ.get(VARIABLE), VARIABLE)):
         if text and text.strip():
             return parse(text, source)
-    return config.model or keyed(config, place.environ) or await without_key(place)
+    return config.model or keyed(config, place.environ) or await without_key(place, config)
 
 
 def parse(text: str, source: str) -> ModelRef:
@@ -60,8 +60,21 @@ def keyed(config: Config, environ: Mapping[str, str]) -> ModelRef | None:
     return None
 
 
-async def without_key(place: Place) -> ModelRef:
-    """A model that needs no key. Raises NoModel."""
+async def without_key(place: Place, config: Config) -> ModelRef:
+    """A model that needs no key: a running Ollama's first one, else the embedded one. Raises NoModel."""
+    if await ollama.reachable(place.environ) and (name := await _first_of_ollama(place, config)):
+        return ModelRef("ollama", name)
     if local.installed(place.home):
         return ModelRef.parse(NO_KEY_MODEL)
     raise NoModel(f"No model to use. {WAYS}")
+
+
+async def _first_of_ollama(place: Place, config: Config) -> str | None:
+    """The first model that Ollama lists; None where it has none, or what listens there is not Ollama."""
+    provider = place.provider("ollama", config)
+    try:
+        return next((model.name for model in await provider.models()), None)
+    except ProviderError:
+        return None
+    finally:
+        await provider.aclose()

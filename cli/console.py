@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from agent.harmless import harmless
 
@@ -13,32 +13,35 @@ NARROW = 80
 
 def print_table(
     headings: Sequence[str],
-    rows: Iterable[Sequence[str]],
+    rows: Sequence[Sequence[str]],
     *,
     narrow: Sequence[int],
-    left: int = 1,
-    without: Sequence[int] = (),
+    text: Sequence[int] = (0,),
+    gives_way: int = 0,
 ) -> None:
-    """A table on stdout. The first `left` columns are text, the others numbers, which are never cut.
+    """A table on stdout. Columns at the places `text` stand to the left, the others to the right.
 
-    Below 80 columns only the columns at the places `narrow` are shown; those at `without` never are.
+    Below 80 columns only those at the places `narrow` are shown; where the rest is still too wide, the column
+    `gives_way` is cut. The others never are: half a number is a wrong number.
     """
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
-    places = range(len(headings)) if console.width >= NARROW else narrow
-    shown = [place for place in places if place not in without]
+    shown = range(len(headings)) if console.width >= NARROW else narrow
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
     for place in shown:
-        if place < left:
-            table.add_column(
-                headings[place], overflow="ellipsis", no_wrap=True, ratio=1 if place == 0 else None
-            )
-        else:
-            table.add_column(headings[place], justify="right", no_wrap=True)
+        widest = max(cell_len(cell) for cell in (headings[place], *(row[place] for row in rows)))
+        table.add_column(
+            headings[place],
+            justify="left" if place in text else "right",
+            min_width=None if place == gives_way else widest,
+            no_wrap=True,
+            overflow="ellipsis",
+        )
     for row in rows:
         table.add_row(*(Text(row[place]) for place in shown))
     console.print(table)

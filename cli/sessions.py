@@ -20,7 +20,7 @@ from cli.which import Which
 from providers.types import JSON, Message, Text, ToolCall, ToolResult
 from sessions.catalog import Catalog, SessionSummary, summary
 from sessions.fields import timestamp
-from sessions.importers import import_file as imported
+from sessions.importers import import_all
 from sessions.journal import read
 from sessions.rehydrate import Conversation, rehydrate
 
@@ -44,11 +44,19 @@ def show_list(*, everywhere: bool, as_json: bool) -> None:
         return
     now = time.time()
     print_table(
-        ("session", "about", "folder", "used", "turns", "tokens", "hit rate", "cost"),
-        [_cells(each, now) for each in found],
-        narrow=(0, 1, 3, 7),
-        left=3 if everywhere else 2,
-        without=() if everywhere else (2,),
+        (
+            "session",
+            "folder and subject" if everywhere else "about",
+            "used",
+            "turns",
+            "tokens",
+            "hit rate",
+            "cost",
+        ),
+        [_cells(each, now, folder=everywhere) for each in found],
+        narrow=(0, 1, 2, 6),
+        text=(0, 1),
+        gives_way=1,
     )
 
 
@@ -93,15 +101,16 @@ def show_one(text: str, *, as_json: bool) -> None:
 
 
 def import_file(path: Path, *, as_json: bool) -> None:
-    """Make a session of ours from another file. Importing a file twice gives the same session."""
+    """Make a session of ours of each in another file. Importing a file twice gives the same session."""
     if not path.is_file():
         raise UsageProblem(
             f"There is no file {path}. Name a session file of an older version or another agent."
         )
-    about = summary(imported(path, home_folder(os.environ)))
+    made = [summary(each) for each in import_all(path, home_folder(os.environ))]
     if as_json:
-        print(json.dumps(session_object(about), indent=2, ensure_ascii=False))
-    else:
+        print(json.dumps([session_object(each) for each in made], indent=2, ensure_ascii=False))
+        return
+    for about in made:
         print(f"{about.id}: {figures.plural(about.turns, 'turn')}. Go on with it: agent resume {about.id}")
 
 
@@ -131,11 +140,11 @@ def cost_of(session: SessionSummary) -> str:
     return f"≥ {figures.dollars(session.cost)}"
 
 
-def _cells(session: SessionSummary, now: float) -> tuple[str, ...]:
+def _cells(session: SessionSummary, now: float, *, folder: bool) -> tuple[str, ...]:
+    where = f"{session.cwd.replace(str(Path.home()), '~', 1)}: " if folder else ""
     return (
         session.id,
-        one_line(session.name, 40),
-        one_line(session.cwd.replace(str(Path.home()), "~", 1), 40),
+        one_line(where + session.name, 60),
         figures.ago(now - session.updated),
         str(session.turns),
         figures.tokens(session.usage.total_tokens),
