@@ -49,8 +49,17 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from in_zone("UTC", monkeypatch)
+
+
+@pytest.fixture
 def auckland(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    yield from in_zone("Pacific/Auckland", monkeypatch)
+
+
+def in_zone(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", name)
     time.tzset()
     yield
     monkeypatch.undo()
@@ -81,11 +90,7 @@ def test_the_total_is_the_sum_of_every_call_line(home: Path) -> None:
         ("purpose", ["main", "task"]),
     ],
 )
-def test_groups_add_up_to_the_total(
-    home: Path, by: str, keys: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
+def test_groups_add_up_to_the_total(home: Path, utc: None, by: str, keys: list[str]) -> None:
     table = summarise(collect(home), by)  # type: ignore[arg-type]
     assert [row.key for row in table.rows] == keys
     assert sum((row.usage for row in table.rows), Usage()) == table.total.usage
@@ -128,9 +133,7 @@ def test_a_late_evening_belongs_to_the_next_day_further_east(tmp_path: Path, auc
     assert [row.day for row in collect(tmp_path)] == ["2026-11-23"]
 
 
-def test_since_until_and_project_choose(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
+def test_since_until_and_project_choose(home: Path, utc: None) -> None:
     assert len(collect(home, since=date(2026, 11, 23))) == 3
     assert len(collect(home, until=date(2026, 11, 23))) == 3
     assert len(collect(home, since=date(2026, 11, 23), until=date(2026, 11, 23))) == 2
