@@ -10,8 +10,8 @@ MINUTE = 60.0
 def lifetime(prefix: Prefix) -> float | None:
     """Seconds from a request's start until its cache entry expires; None where the provider doesn't say.
 
-    Anthropic: 5 minutes or 1 hour as asked, refreshed by a hit (its prompt-caching documentation). Ollama: the
-    `keep_alive` that our requests carry. The OpenAI family names no lifetime that could be counted down.
+    Anthropic: 5 minutes or 1 hour as asked, refreshed by a hit (its prompt-caching documentation). Ollama:
+    the `keep_alive` that our requests carry. The OpenAI family names no lifetime that could be counted down.
     """
     match prefix.encoder.partition("/")[0]:
         case "anthropic":

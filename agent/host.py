@@ -72,7 +72,7 @@ class Host(Protocol):
         """Decide, asking the person where the rules say so. A host with nobody to ask says no."""
         ...
 
-    async def before_tool(self, call: ToolCall) -> None:
+    async def before_tool(self, call: ToolCall, intent: Intent) -> None:
         """Called before each tool that may change files, the shell included: time to capture them."""
         ...
 

@@ -20,8 +20,9 @@ async def run(state: AgentState, prompt: Message, host: Host, rig: Rig) -> Async
 
     `state` grows by the messages and the usage; each is recorded with the host before the loop goes on, the
     answer before any of its tools runs. Cancelling keeps what came: the text so far is a message, what was
-    billed is booked, every open tool call is answered "interrupted". A tool runs only from an answer whose stop
-    reason says so. Raises ProviderError when a model call fails for good, BudgetReached, and the host's OSError.
+    billed is booked, every open tool call is answered "interrupted". A tool runs only from an answer whose
+    stop reason says so. Raises ProviderError when a model call fails for good, BudgetReached, and the host's
+    OSError.
     """
     await _add(state, host, prompt)
     state.turn_count += 1

@@ -15,7 +15,10 @@ from providers.types import AssistantTurn, Message, Request, StopReason, Usage
 
 
 class ModelCall:
-    """Makes the call, again where that is safe. `usage` sums all attempts; `answer` is there after `events` ended."""
+    """Makes the call, again where that is safe.
+
+    `usage` sums all attempts; `answer` is there after `events` ended.
+    """
 
     def __init__(self, state: AgentState, host: Host, rig: Rig) -> None:
         self._state = state
@@ -35,7 +38,9 @@ class ModelCall:
         while True:
             await self._host.before_call()
             request = Request(
-                prefix=self._rig.prefix, messages=tuple(self._state.messages), previous_end=self._state.previous_end
+                prefix=self._rig.prefix,
+                messages=tuple(self._state.messages),
+                previous_end=self._state.previous_end,
             )
             call = self._rig.provider.stream(request)
             failure: ProviderError | None = None

@@ -76,7 +76,9 @@ class ToolRun:
         try:
             for item in batch:
                 if isinstance(item, Unready):
-                    yield await self._finish(item.call, Outcome(text=item.reason, display=item.reason, is_error=True))
+                    yield await self._finish(
+                        item.call, Outcome(text=item.reason, display=item.reason, is_error=True)
+                    )
                     continue
                 verdict = await self._host.permit(item.call, item.intent)
                 if not verdict.allowed:
@@ -85,7 +87,7 @@ class ToolRun:
                     )
                     continue
                 if item.intent.access != "read":
-                    await self._host.before_tool(item.call)
+                    await self._host.before_tool(item.call, item.intent)
                 yield ToolStarted(item.call, harmless(item.intent.summary))
                 tasks.append(asyncio.create_task(self._run_one(item, queue)))
             running = len(tasks)

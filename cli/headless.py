@@ -27,7 +27,10 @@ from sessions.setup import Setup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """What `-p` was asked to do. `session` is the one to go on with; `model` None means that session's own."""
+    """What `-p` was asked to do.
+
+    `session` is the one to go on with; `model` None means that session's own.
+    """
 
     setup: Setup
     model: ModelRef | None
@@ -109,11 +112,17 @@ def _tell(errand: Errand, run: Run, session: Session | None) -> None:
             result = {"type": "result", **result}
         _print_json(result)
     if errand.usage_file is not None:
-        _write(errand.usage_file, json.dumps(result_object(run, session, errand.model), ensure_ascii=False, indent=2))
+        _write(
+            errand.usage_file,
+            json.dumps(result_object(run, session, errand.model), ensure_ascii=False, indent=2),
+        )
 
 
 def result_object(run: Run, session: Session | None, model: ModelRef | None) -> dict[str, JSON]:
-    """The one object of `--output-format json`. Usage and cost are this run's; `docs/usage.md` explains the keys."""
+    """The one object of `--output-format json`.
+
+    Usage and cost are this run's; `docs/usage.md` explains the keys.
+    """
     calls = session.calls[run.calls_before :] if session else []
     usage = sum((call.usage for call in calls), Usage())
     costs = [call.cost for call in calls]

@@ -52,7 +52,7 @@ async def resume(setup: Setup, path: Path, *, model: ModelRef | None = None) -> 
 
 
 async def fork(setup: Setup, path: Path, *, model: ModelRef | None = None) -> Session:
-    """A new session with the live conversation of another, which may be in use; calls and bill are not copied.
+    """A new session with another's live conversation, which may be in use; its bill is not copied.
 
     The prefix stays the same, its affinity key too, so that the first call finds the provider's cache.
     """

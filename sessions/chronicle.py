@@ -34,7 +34,13 @@ class Chronicle:
     """
 
     def __init__(
-        self, path: Path, *, first: SessionLine | None, journal: Journal | None, head: str | None, rates: Mapping[str, Rates]
+        self,
+        path: Path,
+        *,
+        first: SessionLine | None,
+        journal: Journal | None,
+        head: str | None,
+        rates: Mapping[str, Rates],
     ) -> None:
         """`first` begins a new journal; an existing one comes opened as `journal`."""
         self.path = path

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from agent.cache import lifetime
-from agent.events import CheckpointMade, Event, TurnFinished
+from agent.events import CheckpointMade, Event, TurnFinished, TurnStarted
 from agent.host import CallMade, Fact, MessageAdded, Verdict
 from agent.loop import run
 from agent.permissions import Allowed, Denied, Policy
@@ -21,14 +21,14 @@ from agent.rules import RuleBook
 from agent.secrets import Redactor, child_environment
 from agent.state import AgentState
 from agent.tools.contract import FilesSeen, Intent
-from checkpoint.types import Snapshot
+from checkpoint.types import CheckpointError, Snapshot
 from providers.call import new_id
 from providers.errors import BudgetReached
 from providers.provider import Provider
 from providers.types import Image, Message, ModelRef, Prefix, Text, ToolCall, Usage
 from sessions.chronicle import Chronicle
 from sessions.journal import read
-from sessions.keeper import Keeper, RewindPlan, Rewound
+from sessions.keeper import Keeper, Moment, RewindPlan, Rewound
 from sessions.records import CallLine
 from sessions.rehydrate import rehydrate
 from sessions.setup import Setup
@@ -36,7 +36,7 @@ from sessions.setup import Setup
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """US dollars spent on calls with a known price, how many calls' price is unknown, what the cache saved."""
+    """US dollars spent on calls with a known price, calls without one, US dollars the cache saved."""
 
     known: float = 0.0
     unknown_calls: int = 0
@@ -74,7 +74,7 @@ class Session:
         self._chronicle = chronicle
         self._keeper = keeper
         self._rules = RuleBook(setup.home)
-        self._redactor = Redactor.of(setup.environ)
+        self._redactor = Redactor.of(setup.environ, setup.secrets)
         self._environment = child_environment(setup.environ, pass_env=setup.pass_env)
         self._seen = FilesSeen()
         self._pending_context: list[str] = []
@@ -83,7 +83,7 @@ class Session:
         self._spent_before = self.cost.known
         self._window: int | None = None
 
-    # --- faces -------------------------------------------------------------------------------------------------
+    # --- faces ----------------------------------------------------------------------------------------------
 
     @property
     def path(self) -> Path:
@@ -136,10 +136,10 @@ class Session:
     def checkpoints(self) -> tuple[Snapshot, ...]:
         return self._keeper.snapshots()
 
-    # --- a turn ------------------------------------------------------------------------------------------------
+    # --- a turn ---------------------------------------------------------------------------------------------
 
     def add_context(self, text: str) -> None:
-        """Put this before the next prompt: the output of a command the person ran, or what a rewind changed."""
+        """Put this before the next prompt: a command's output, or what a rewind changed."""
         self._pending_context.append(text)
 
     async def turn(self, prompt: str, images: tuple[Image, ...] = ()) -> AsyncGenerator[Event, None]:
@@ -150,17 +150,20 @@ class Session:
         """
         message = Message(new_id("msg"), "user", (*await self._before_prompt(), *images, Text(prompt)))
         self._turn = message.id
+        before = self._moment("")
         events = run(self.state, message, self, self._rig())
         finished: TurnFinished | None = None
         try:
             async with aclosing(events):
                 async for event in events:
-                    self._keeper.begin()
+                    if not isinstance(event, TurnStarted):  # by then the request is on its way
+                        self._keeper.begin(before)
                     if isinstance(event, TurnFinished):
                         finished = event
                     else:
                         yield event
         finally:
+            self._keeper.begin(before)
             snapshot = await asyncio.shield(self._finish_turn(prompt))
         yield CheckpointMade(snapshot.number, str(snapshot.path), snapshot.files_off)
         if finished is not None:
@@ -188,18 +191,26 @@ class Session:
         )
 
     async def _finish_turn(self, prompt: str) -> Snapshot:
-        snapshot = await self._keeper.snapshot(
-            self.state, message=self._chronicle.head, prompt=prompt, model=str(self.model), cost=self._total_cost()
-        )
+        snapshot = await self._keeper.snapshot(self._moment(prompt))
         await self._chronicle.checkpoint(snapshot)
         return snapshot
+
+    def _moment(self, prompt: str) -> Moment:
+        """Where the conversation and the bill stand now."""
+        return Moment(
+            state=replace(self.state, messages=[]),
+            message=self._chronicle.head,
+            prompt=prompt,
+            model=str(self.model),
+            cost=self._total_cost(),
+        )
 
     def _total_cost(self) -> float | None:
         """Dollars to date, None where a part of it is unknown."""
         cost = self.cost
         return None if cost.unknown_calls else cost.known
 
-    # --- what the loop awaits (agent.host.Host) ------------------------------------------------------------------
+    # --- what the loop awaits (agent.host.Host) -------------------------------------------------------------
 
     async def record(self, fact: Fact) -> None:
         match fact:
@@ -246,13 +257,13 @@ class Session:
         said = f" They said: {answer.feedback}" if answer.feedback else ""
         return Verdict(False, f"Permission to {intent.summary} was refused.{said}")
 
-    async def before_tool(self, call: ToolCall) -> None:
-        await self._keeper.before_change()
+    async def before_tool(self, call: ToolCall, intent: Intent) -> None:
+        await self._keeper.before_change(intent.paths)
 
     def redact(self, text: str) -> str:
         return self._redactor.redact(text)
 
-    # --- going back, going elsewhere -----------------------------------------------------------------------------
+    # --- going back, going elsewhere ------------------------------------------------------------------------
 
     async def preview_rewind(self, number: int) -> RewindPlan:
         """What a rewind to this checkpoint would change. Raises CheckpointError."""
@@ -266,7 +277,7 @@ class Session:
         conversation: bool = True,
         keep: frozenset[str] = frozenset(),
     ) -> Rewound:
-        """Bring back the files, the conversation, or both, of a checkpoint; `keep` names files to leave alone.
+        """Bring back a checkpoint's files, conversation, or both; `keep` names files to leave alone.
 
         The files as they are now are captured first. Nothing billed is refunded. Raises CheckpointError.
         """
@@ -280,13 +291,21 @@ class Session:
             self.add_context(f"[The person brought the files back to how they were at checkpoint {number}.]")
         if conversation and not files:
             self.add_context(
-                f"[The person took the conversation back to checkpoint {number}; the files stayed as they are.]"
+                f"[The person took the conversation back to checkpoint {number}; the files stayed as they are]"
             )
         return rewound
 
     async def undo(self) -> Rewound:
         """Back to before the latest live turn. Raises CheckpointError when there is none."""
-        return await self.rewind(self._keeper.before_message(self._chronicle.head))
+        return await self.rewind(await self.before_last_turn())
+
+    async def before_last_turn(self) -> int:
+        """The checkpoint that `undo` goes to. Raises CheckpointError when there is no turn to undo."""
+        told = rehydrate((await asyncio.to_thread(read, self.path)).records)
+        if told.turn is None:
+            raise CheckpointError("There is no turn to undo.")
+        before = told.tree.chain(told.turn)[:-1]
+        return self._keeper.number_at(before[-1].message.id if before else None)
 
     async def _cut_after(self, message: str | None, reason: str) -> None:
         """Move the conversation's end, and read back from the journal what is live then."""

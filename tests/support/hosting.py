@@ -37,7 +37,7 @@ class ListHost:
     async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
         return Verdict(False, "not here") if call.name in self.refuse else Verdict(True)
 
-    async def before_tool(self, call: ToolCall) -> None:
+    async def before_tool(self, call: ToolCall, intent: Intent) -> None:
         self.order.append(f"before {call.name}")
 
     def redact(self, text: str) -> str:
