@@ -302,7 +302,8 @@ def claude_row(
     return row | more
 
 
-def test_claude_codes_parallel_calls_keep_both_results(tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", ["r1", "r2"])
+def test_claude_codes_parallel_calls_keep_both_results(tmp_path: Path, last: str) -> None:
     path = rows(
         tmp_path,
         claude_row("u1", None, "user", "go"),
@@ -314,7 +315,7 @@ def test_claude_codes_parallel_calls_keep_both_results(tmp_path: Path) -> None:
             "a2", "a1", "assistant", [{"type": "tool_use", "id": "t2", "name": "R", "input": {}}], id="m"
         ),
         claude_row("r2", "a2", "user", [{"type": "tool_result", "tool_use_id": "t2", "content": "two"}]),
-        claude_row("a3", "r2", "assistant", [{"type": "text", "text": "done"}]),
+        claude_row("a3", last, "assistant", [{"type": "text", "text": "done"}]),
     )
     found = brought(path, tmp_path / "home")
     assert roles(found) == "uatta"
