@@ -31,7 +31,11 @@ class Approval:
     async def ask(self, request: PermissionRequest) -> PermissionAnswer:
         """The person's answer. Typing a reason denies with it; Esc denies and stops the turn."""
         async with self._one:
-            return self._answer(await self._prompt.ask(self._question(request)), request)
+            reply = await self._prompt.ask(self._question(request))
+            if isinstance(reply, Dismissed):
+                self._stop()
+                await asyncio.sleep(0)  # where the turn's cancellation arrives
+            return self._answer(reply, request)
 
     def _question(self, request: PermissionRequest) -> Question:
         """The question, with the whole diff or command: nothing that is agreed to may be out of sight.
@@ -67,9 +71,6 @@ class Approval:
                 return PermissionAnswer(allow=True, remember=True)
             case Reason(text):
                 return PermissionAnswer(allow=False, feedback=plain(text))
-            case Dismissed():
-                self._stop()
-                return PermissionAnswer(allow=False)
             case _:
                 return PermissionAnswer(allow=False)
 

@@ -19,9 +19,10 @@ _AS_TEXT = "The message goes without it."
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """`texts` go before the message, `notes` tell the person what came of each mention."""
+    """`texts` of the files at `paths` go before the message; `notes` tell what came of each mention."""
 
     texts: tuple[str, ...] = ()
+    paths: tuple[Path, ...] = ()
     images: tuple[Image, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -29,6 +30,7 @@ class Attached:
 def attach(mentions: tuple[str, ...], workspace: Workspace) -> Attached:
     """What the mentions stand for, in order. One that can't be read is a note; the message goes as typed."""
     texts: list[str] = []
+    paths: list[Path] = []
     images: list[Image] = []
     notes: list[str] = []
     for mention in mentions:
@@ -47,12 +49,13 @@ def attach(mentions: tuple[str, ...], workspace: Workspace) -> Attached:
                     notes.append(f"{found.text} {_AS_TEXT}")
                     continue
                 images += found.images
+                paths.append(path)
                 texts.append(f"The person attached the file {shown}:\n{_fenced(found.text)}")
         except OSError as error:
             notes.append(f"{shown} can't be read: {error.strerror or error}. {_AS_TEXT}")
         else:
             notes.append(f"attached {shown}")
-    return Attached(tuple(texts), tuple(images), tuple(notes))
+    return Attached(tuple(texts), tuple(paths), tuple(images), tuple(notes))
 
 
 def _listing(path: Path, shown: str) -> str:

@@ -190,6 +190,8 @@ class Chat:
             self._screen.note(note)
         for text in attached.texts:
             desk.session.add_context(text)
+        for path in attached.paths:
+            desk.session.saw(path)
         async with aclosing(desk.session.turn(words.text, attached.images)) as events:
             async for event in events:
                 self._screen.show(event)

@@ -12,7 +12,7 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import Completer, ThreadedCompleter
 from prompt_toolkit.filters import Condition, has_completions, is_searching
 from prompt_toolkit.formatted_text import ANSI, StyleAndTextTuples
-from prompt_toolkit.history import FileHistory, ThreadedHistory
+from prompt_toolkit.history import FileHistory
 from prompt_toolkit.input import Input, create_input
 from prompt_toolkit.layout import (
     AnyContainer,
@@ -110,7 +110,7 @@ class Prompt:
             multiline=True,
             completer=ThreadedCompleter(completer),
             complete_while_typing=Condition(self._completes),
-            history=ThreadedHistory(_history(history)),
+            history=_history(history),
             enable_history_search=False,
             on_text_changed=self._edited,
         )

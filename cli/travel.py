@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 
 from agent.harmless import harmless, one_line
 from checkpoint.files import FileStore
@@ -138,12 +139,20 @@ def _row(snapshot: Snapshot) -> tuple[str, ...]:
     read = snapshot.token_snapshot.get("cache_read", 0)
     return (
         str(snapshot.number),
-        snapshot.created[11:16],
+        _clock(snapshot.created),
         harmless(snapshot.prompt) or "(start)",
         "off" if snapshot.files_off else "kept",
         figures.tokens(read),
         figures.dollars(snapshot.cost_usd),
     )
+
+
+def _clock(created: str) -> str:
+    """The local time of day, from a snapshot's ISO 8601 text."""
+    try:
+        return datetime.fromisoformat(created).astimezone().strftime("%H:%M")
+    except ValueError:
+        return ""
 
 
 def _number(text: str) -> int:

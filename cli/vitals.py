@@ -13,10 +13,10 @@ def vitals(
 ) -> FooterValues:
     """The footer's values at `now`, seconds since the epoch; `model` and `policy` stand in for a session."""
     if session is None:
-        return FooterValues(model=one_line(model), mode=policy.mode.value)
+        return FooterValues(model=_short(model), mode=policy.mode.value)
     cost, last, warm_until = session.cost, session.last_call, session.warm_until
     return FooterValues(
-        model=one_line(session.model.name),
+        model=_short(session.model.name),
         mode=session.policy.mode.value,
         usage=session.usage,
         last=last.usage if last else None,
@@ -27,3 +27,8 @@ def vitals(
         context_window=window,
         warm_left=None if warm_until is None else warm_until - now,
     )
+
+
+def _short(model: str) -> str:
+    """The name behind the last slash: `meta/llama-4` is `llama-4`."""
+    return one_line(model.rpartition("/")[2])

@@ -142,6 +142,10 @@ class Session:
         """Put this before the next prompt: a command's output, or what a rewind changed."""
         self._pending_context.append(text)
 
+    def saw(self, path: Path) -> None:
+        """The model is about to see this file as it is on disk: it may change it without reading it again."""
+        self._seen.note(path)
+
     async def turn(self, prompt: str, images: tuple[Image, ...] = ()) -> AsyncGenerator[Event, None]:
         """Send a prompt and do what the model wants until it is done.
 

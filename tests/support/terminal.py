@@ -31,7 +31,7 @@ KEYS = {
     "ctrl-j": "\n",
     "ctrl-r": "\x12",
 }
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds that a text may take to appear before the test gives up; far more than it needs."""
 
 
