@@ -106,7 +106,7 @@ def test_an_installed_package_brings_its_tool(tmp_path: Path) -> None:
 def test_the_tools_load_without_what_takes_long() -> None:
     code = (
         "import sys; from agent.tools.toolbox import Toolbox; Toolbox.standard();"
-        "print(sorted({'asyncio', 'importlib.metadata', 'rich', 'prompt_toolkit', 'httpx2'} & set(sys.modules)))"
+        "print(sorted({'asyncio', 'importlib.metadata', 'rich', 'prompt_toolkit'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[2]
     ran = subprocess.run(
