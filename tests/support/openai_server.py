@@ -1,0 +1,118 @@
+"""A loopback server that speaks OpenAI's chat completions, and bills a prompt cache as OpenAI documents it.
+
+Caching is automatic: a request reads the longest prefix of model, tools and messages that an earlier request
+on the same `prompt_cache_key` sent, from `minimum` tokens on, in steps of `step`. A token is four characters
+of canonical JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from providers.types import canonical
+from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply, sse
+
+DONE = "data: [DONE]\n\n"
+
+
+def chunk(delta: dict[str, Any] | None = None, finish: str | None = None, **fields: Any) -> str:
+    """One event of the stream; without a delta one that has no choices."""
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
+    whole = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "served", "choices": choices}
+    return f"data: {json.dumps({**whole, **fields})}\n\n"
+
+
+def usage(prompt: int, completion: int, cached: int | None = 0, **fields: Any) -> dict[str, Any]:
+    """A usage object; `cached` None says nothing of caching."""
+    details = None if cached is None else {"cached_tokens": cached}
+    counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return {**counts, "prompt_tokens_details": details, **fields}
+
+
+def fragment(
+    index: int | None, call_id: str | None = None, name: str | None = None, arguments: str | None = None
+) -> dict[str, Any]:
+    """A delta with a piece of a tool call; what is None is left out."""
+    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
+    head = {key: value for key, value in (("index", index), ("id", call_id)) if value is not None}
+    return {"tool_calls": [{**head, "type": "function", "function": function}]}
+
+
+def answer(
+    words: str = "", calls: Iterable[tuple[str, str, dict[str, Any]]] = (), **billed: Any
+) -> tuple[str, ...]:
+    """The events of a whole answer: text in two deltas, then calls as (id, name, arguments), each in two."""
+    events = [chunk({"role": "assistant", "content": None}, usage=None)]
+    half = len(words) // 2
+    events += [chunk({"content": part}) for part in (words[:half], words[half:]) if part]
+    finish = "stop"
+    for index, (call_id, name, arguments) in enumerate(calls):
+        raw, finish = json.dumps(arguments), "tool_calls"
+        events += [
+            chunk(fragment(index, call_id, name, raw[:5])),
+            chunk(fragment(index, None, None, raw[5:])),
+        ]
+    return (*events, chunk({}, finish), chunk(usage=billed or usage(10, 2)), DONE)
+
+
+def refusal(
+    status: int, message: str, *, kind: str = "", code: str | int | None = None, **headers: str
+) -> Reply:
+    """An HTTP error in OpenAI's envelope."""
+    return json_reply({"error": {"message": message, "type": kind, "code": code}}, status, headers)
+
+
+class OpenAIServer(LoopbackServer):
+    """Gives `answers` in order, one a request: text, a tuple of tool calls, or a whole reply."""
+
+    def __init__(
+        self,
+        answers: Iterable[str | tuple[tuple[str, str, dict[str, Any]], ...] | Reply],
+        *,
+        minimum: int = 0,
+        step: int = 1,
+    ) -> None:
+        super().__init__(self._reply)
+        self.billed: list[dict[str, Any]] = []
+        """The usage of each answer, in order."""
+        self._answers = iter(answers)
+        self._minimum = minimum
+        self._step = step
+        self._sent: dict[str, list[list[str]]] = {}
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.url}/v1"
+
+    def _reply(self, request: Recorded) -> Reply:
+        wanted = next(self._answers)
+        if isinstance(wanted, Reply):
+            return wanted
+        words, calls = (wanted, ()) if isinstance(wanted, str) else ("", wanted)
+        billed = self._bill(request.json, len(words) + len(canonical(calls)))
+        self.billed.append(billed)
+        return sse(*answer(words, calls, **billed))
+
+    def _bill(self, body: dict[str, Any], answered: int) -> dict[str, Any]:
+        segments = [canonical([body["model"], body.get("tools")]), *map(canonical, body["messages"])]
+        earlier = self._sent.setdefault(body.get("prompt_cache_key", ""), [])
+        shared = max((_shared(segments, before) for before in earlier), default=0)
+        earlier.append(segments)
+        read = shared // self._step * self._step
+        prompt = sum(map(_tokens, segments))
+        return usage(prompt, max(1, answered // 4), read if read >= self._minimum else 0)
+
+
+def _shared(segments: list[str], before: list[str]) -> int:
+    tokens = 0
+    for one, other in zip(segments, before, strict=False):
+        if one != other:
+            break
+        tokens += _tokens(one)
+    return tokens
+
+
+def _tokens(segment: str) -> int:
+    return max(1, len(segment) // 4)
