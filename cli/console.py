@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.harmless import harmless
 
-NARROW = 80
-"""Columns below which a table leaves out what matters least."""
+GAP = 3
+"""Cells between two columns."""
+
+COMFORTABLE = 30
+"""Cells of the column that gives way below which others are left out first."""
+
+SHORTEST = 8
+"""Cells that it keeps in any case."""
 
 
 def print_table(
@@ -21,30 +27,46 @@ def print_table(
 ) -> None:
     """A table on stdout. Columns at the places `text` stand to the left, the others to the right.
 
-    Below 80 columns only those at the places `narrow` are shown; where the rest is still too wide, the column
+    Where the terminal is too narrow for all, only those at the places `narrow` are shown, and the column
     `gives_way` is cut. The others never are: half a number is a wrong number.
     """
     from rich.box import SIMPLE_HEAD
-    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
-    shown = range(len(headings)) if console.width >= NARROW else narrow
+    widths = _widths(headings, rows, range(len(headings)))
+    excess = _excess(widths, console.width)
+    if excess > 0 and widths[gives_way] - excess < COMFORTABLE:
+        widths = _widths(headings, rows, narrow)
+        excess = _excess(widths, console.width)
+    if gives_way in widths:
+        widths[gives_way] = max(widths[gives_way] - max(excess, 0), SHORTEST)
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
-    for place in shown:
-        widest = max(cell_len(cell) for cell in (headings[place], *(row[place] for row in rows)))
+    for place in widths:
         table.add_column(
             headings[place],
             justify="left" if place in text else "right",
-            min_width=None if place == gives_way else widest,
+            width=widths[place],
             no_wrap=True,
             overflow="ellipsis",
         )
     for row in rows:
-        table.add_row(*(Text(row[place]) for place in shown))
+        table.add_row(*(Text(row[place]) for place in widths))
     console.print(table)
+
+
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]], shown: Sequence[int]) -> dict[int, int]:
+    """The width in cells that each shown column needs, by its place."""
+    from rich.cells import cell_len
+
+    return {place: max(cell_len(row[place]) for row in (headings, *rows)) for place in shown}
+
+
+def _excess(widths: Mapping[int, int], room: int) -> int:
+    """How many cells the columns are too wide by; negative where there is room left."""
+    return sum(widths.values()) + GAP * (len(widths) - 1) - room
 
 
 def print_patch(patch: str) -> None:

@@ -63,8 +63,6 @@ def execute(words: list[str], *, version: str, debug: bool = False) -> int:
     except ClickException as error:
         complain(f"{error.format_message().rstrip('.')}. Try: agent --help")
         return ExitCode.USAGE
-    except BrokenPipeError:
-        return _reader_left()
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             import traceback
@@ -79,14 +77,6 @@ def _without_debug(words: list[str]) -> tuple[list[str], bool]:
     end = words.index("--") if "--" in words else len(words)
     kept = [word for word in words[:end] if word != "--debug"]
     return [*kept, *words[end:]], len(kept) < end
-
-
-def _reader_left() -> int:
-    """Whoever read our output closed it (`agent stats | head`): no error, but nothing more may be written."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ExitCode.DONE
 
 
 def _print_version(ctx: Context, value: bool) -> None:
