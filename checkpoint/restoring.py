@@ -173,7 +173,7 @@ def _lay(path: Path, data: bytes) -> None:
 
 def _remove(ground: Ground, work: _Work) -> None:
     """Removals come first, so that a folder can become a file; folders left empty go too, as with git."""
-    for path in sorted(work.remove, key=lambda path: (-path.count("/"), path)):
+    for path in sorted(work.remove):
         with _noting_problems(work, path):
             ground.remove(path)
             work.deleted.append(path)

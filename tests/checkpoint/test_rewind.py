@@ -106,10 +106,13 @@ def test_what_a_rewind_changed_is_not_taken_for_the_persons_edits(project: Proje
     project.write("a", "1")
     talk = Conversation(project)
     talk.turn(a="2", b="x")
-    talk.rewind.restore(0)
+    talk.turn(a="3")
+    talk.rewind.restore(1)
     assert talk.rewind.plan(0).person_edits == ()
-    talk.turn(c="3")
-    assert talk.rewind.plan(0).person_edits == ()
+    talk.turn(c="4")
+    plan = talk.rewind.plan(0)
+    assert [change.path for change in plan.changes] == ["a", "b", "c"]
+    assert plan.person_edits == ()
     project.write("a", "person")
     assert talk.rewind.plan(0).person_edits == ("a",)
 
