@@ -30,9 +30,10 @@ class CommandName:
 class LineCompleter(Completer):
     """Pasted characters are marked, so that they complete nothing."""
 
-    def __init__(self, root: Path, commands: tuple[CommandName, ...]) -> None:
+    def __init__(self, root: Path, commands: tuple[CommandName, ...] = ()) -> None:
+        self.commands = commands
+        """Assignable: they are known a moment after the prompt stands."""
         self._root = root
-        self._commands = commands
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         before = document.text_before_cursor
@@ -46,7 +47,7 @@ class LineCompleter(Completer):
                 yield Completion(quoted, start_position=-start, display=path)
 
     def _names(self, typed: str) -> Iterator[Completion]:
-        for command in self._commands:
+        for command in self.commands:
             if command.name.startswith(typed):
                 yield Completion(
                     command.name,

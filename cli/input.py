@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
@@ -32,10 +33,12 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 from prompt_toolkit.widgets import SearchToolbar
 
-from cli.footer import Fragment
 from cli.keys import bindings
 from cli.paste import plain
 from cli.question import Asking, Chosen, Pick, Question, Reply
+
+if TYPE_CHECKING:
+    from cli.footer import Fragment
 
 _INPUT_ROWS = 10
 _MENU_ROWS = 8

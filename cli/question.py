@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from cli.footer import Fragment
+if TYPE_CHECKING:
+    from cli.footer import Fragment
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from agent.harmless import one_line
-from agent.permissions import Policy
 from cli.footer import FooterValues
 from sessions.session import Session
 
 
-def vitals(
-    session: Session | None, model: str, policy: Policy, *, window: int | None, now: float
-) -> FooterValues:
-    """The footer's values at `now`, seconds since the epoch; `model` and `policy` stand in for a session."""
-    if session is None:
-        return FooterValues(model=_short(model), mode=policy.mode.value)
+def vitals(session: Session, *, window: int | None, now: float) -> FooterValues:
+    """The footer's values at `now`, seconds since the epoch; `window` is the context window in tokens."""
     cost, last, warm_until = session.cost, session.last_call, session.warm_until
     return FooterValues(
         model=_short(session.model.name),
