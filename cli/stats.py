@@ -31,7 +31,7 @@ def show(by: By, *, since: str | None, until: str | None, as_json: bool) -> None
     elif not table.rows:
         print("No model call is booked here yet. Start with: agent")
     else:
-        _print(table, home)
+        print_statistics(table, home)
 
 
 def day(text: str | None, option: str) -> date | None:
@@ -53,7 +53,8 @@ def day(text: str | None, option: str) -> date | None:
                 raise UsageProblem(f"{option} '{text}' is no date. Write 2026-11-22, today or 7d.") from error
 
 
-def _print(table: Table, home: Path) -> None:
+def print_statistics(table: Table, home: Path) -> None:
+    """The table on stdout, with notes on what it can't say. `home` is where sessions find their names."""
     rows = [*table.rows, table.total] if len(table.rows) > 1 else list(table.rows)
     names = _names(table, home)
     print_table(
