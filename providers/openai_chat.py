@@ -153,8 +153,14 @@ class OpenAIChat:
         model, origin = request.prefix.model.name, self._origin(request)
         while True:
             body = request_body(request, origin, self._quirks, self._left_out.get(model, frozenset()))
+            # As `extra_body` it goes out as it is: the SDK walks through every message that comes as an
+            # argument, which takes a millisecond for each in a long conversation.
             sent = client.chat.completions.with_streaming_response.create(
-                **body, extra_headers=affinity_headers(request, self._quirks)
+                messages=(),
+                model=model,
+                stream=True,
+                extra_body=body,
+                extra_headers=affinity_headers(request, self._quirks),
             )
             try:
                 return await stack.enter_async_context(sent)
@@ -214,8 +220,10 @@ class OpenAIChat:
             max_retries=0,  # the loop retries, and books every try
             timeout=timeout,
             default_headers=self._headers,
-            # A proxy has no business between us and a server on this machine.
-            http_client=openai.DefaultAsyncHttpx2Client(trust_env=not _is_loopback(self._base_url)),
+            http_client=openai.DefaultAsyncHttpx2Client(
+                trust_env=not _is_loopback(self._base_url),  # a proxy has no business on this machine
+                verify=self._base_url.startswith("https:"),  # plain HTTP: spares loading certificates
+            ),
         )
         if self.name != "openai":
             # The SDK reads these from OpenAI's own variables; they are no other endpoint's to see.
