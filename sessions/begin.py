@@ -16,7 +16,6 @@ from providers.types import Message, ModelRef, Prefix
 from sessions.catalog import journal_path
 from sessions.chronicle import Chronicle
 from sessions.fields import timestamp
-from sessions.importers import import_file
 from sessions.journal import Journal, read
 from sessions.keeper import Keeper
 from sessions.records import Origin, SessionLine
@@ -37,12 +36,11 @@ async def start(setup: Setup, model: ModelRef, *, provider: Provider | None = No
 
 
 async def resume(setup: Setup, path: Path, *, model: ModelRef | None = None) -> Session:
-    """Go on with a journal of ours, or with any older or foreign session file, which is imported first.
+    """Go on with the journal at `path`; other tools' files are imported first (`sessions.importers`).
 
     The conversation is sent exactly as before unless `model` names another one. Tool calls that a crash left
     open are answered. Raises JournalError, ConfigurationError.
     """
-    path = await asyncio.to_thread(import_file, path, setup.home)
     journal = await asyncio.to_thread(Journal.open, path)
     try:
         return await _resumed(setup, path, journal, model)
@@ -56,7 +54,6 @@ async def fork(setup: Setup, path: Path, *, model: ModelRef | None = None) -> Se
 
     The prefix stays the same, its affinity key too, so that the first call finds the provider's cache.
     """
-    path = await asyncio.to_thread(import_file, path, setup.home)
     told = await asyncio.to_thread(read, path)
     old = rehydrate(told.records)
     digest = hashlib.sha256(await asyncio.to_thread(path.read_bytes)).hexdigest()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from checkpoint.places import project_key, session_folder
+from checkpoint.places import project_key
+from checkpoint.rewind import remove_session
 from checkpoint.types import CheckpointError
 from providers.errors import ConfigurationError
-from providers.types import Usage
+from providers.types import Message, Text, Usage
 from sessions.fields import seconds
 from sessions.journal import Journal
 from sessions.lines import decode
@@ -113,19 +114,17 @@ class Catalog:
         )
 
     def remove(self, path: Path) -> None:
-        """Delete a session's journal and its checkpoints' descriptions.
+        """Delete a session's journal, its checkpoints, and the kept files that only these held.
 
         Raises JournalBusy while a process writes it, NoSuchSession for a file that is none of ours.
         """
         if path.resolve().parent.parent != (self.home / "sessions").resolve():
             raise NoSuchSession(f"{path} is not one of Cachet's own sessions; delete it yourself.")
+        project = Path(summary(path).cwd or Path.cwd())
         with Journal.open(path):
             path.unlink()
-        try:
-            folder = session_folder(self.home, path.stem)
-        except CheckpointError:
-            return
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(CheckpointError):
+            remove_session(self.home, project, path.stem)
 
 
 def summary(path: Path) -> SessionSummary:
@@ -141,7 +140,7 @@ def summary(path: Path) -> SessionSummary:
         id=path.stem,
         path=path,
         title=_last_title(records),
-        prompt=_one_line(prompts[0].message.text) if prompts else "",
+        prompt=_one_line(_said(prompts[0].message)) if prompts else "",
         cwd=first.cwd if first else "",
         created=(seconds(first.created) if first else None) or updated,
         updated=updated,
@@ -216,6 +215,11 @@ def _written(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def _said(message: Message) -> str:
+    """What the person wrote: the last text of the message, after the blocks that tell of the place."""
+    return next((block.text for block in reversed(message.blocks) if isinstance(block, Text)), "")
 
 
 def _one_line(text: str) -> str:

@@ -77,10 +77,11 @@ class Keeper:
         if self._start is not None:
             await asyncio.shield(self._start)
         fresh = {path for path in paths if path not in self._named}
-        if self._before is None:
-            self._before = await self._capture("before", fresh)
-        elif fresh:
-            await self._capture("named", fresh)
+        if self._before is not None and not fresh:
+            return
+        number = await asyncio.to_thread(self._store.next_number)
+        kept = await self._capture(f"{number}-{'before' if self._before is None else 'named'}", fresh)
+        self._before = self._before or kept
         self._named |= fresh
 
     async def snapshot(self, moment: Moment) -> Snapshot:

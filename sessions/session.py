@@ -67,7 +67,8 @@ class Session:
         self.provider = provider
         self.state = state
         self.calls = calls
-        self.policy = policy
+        self._scratch = setup.home.resolve() / "scratch" / session_id
+        self.policy = replace(policy, readable=(*policy.readable, self._scratch))
         self.title = title
         self.repairs = repairs
         """What reading the journal mended or skipped, one line each."""
@@ -189,7 +190,7 @@ class Session:
             toolbox=self.setup.toolbox,
             workspace=self.setup.workspace,
             environment=self._environment,
-            scratch=self.setup.home / "scratch" / self.id,
+            scratch=self._scratch,
             seen=self._seen,
             retry=self.setup.retry,
         )
@@ -255,7 +256,8 @@ class Session:
         if answer.allow and answer.remember and decision.rule is not None:
             self.policy = self.policy.with_rule(decision.rule)
             await asyncio.to_thread(self._rules.grant, self.cwd, decision.rule)
-            await self._chronicle.note("rule", str(decision.rule))
+            granted = {"tool": decision.rule.tool, "words": list(decision.rule.words)}
+            await self._chronicle.note("rule", str(decision.rule), granted)
         if answer.allow:
             return Verdict(True)
         said = f" They said: {answer.feedback}" if answer.feedback else ""
