@@ -297,7 +297,7 @@ class Session:
             self.add_context(f"[The person brought the files back to how they were at checkpoint {number}.]")
         if conversation and not files:
             self.add_context(
-                f"[The person took the conversation back to checkpoint {number}; the files stayed as they are]"
+                f"[The person took the conversation back to checkpoint {number}; the files stayed.]"
             )
         return rewound
 
