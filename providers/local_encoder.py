@@ -7,6 +7,8 @@ edit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from providers.openai_messages import encode_tools
 from providers.types import (
     JSON,
@@ -26,6 +28,14 @@ ENCODER = "local/1"
 LONGEST_ANSWER = 512
 """Tokens. At temperature 0 a model this small may repeat itself without end."""
 
+AGAINST_LOOPS: Mapping[str, JSON] = {
+    "dry_multiplier": 0.8,
+    "dry_allowed_length": 3,
+    "dry_penalty_last_n": 128,
+}
+"""llama.cpp's DRY sampler: it makes runs of tokens that repeat unlikely and leaves single ones alone. A penalty
+on those would keep the model from ever writing a tool call."""
+
 UNSEEN_IMAGE = "[an image, which this model cannot see]"
 
 
@@ -38,6 +48,7 @@ def encode(request: Request) -> dict[str, JSON]:
         "messages": system + [_message(message) for message in request.messages],
         "max_tokens": min(prefix.parameters.max_output_tokens, LONGEST_ANSWER),
         "temperature": 0,
+        **AGAINST_LOOPS,
         "cache_prompt": True,
         "id_slot": 0,
         "stream": True,
