@@ -33,8 +33,8 @@ AGAINST_LOOPS: Mapping[str, JSON] = {
     "dry_allowed_length": 3,
     "dry_penalty_last_n": 128,
 }
-"""llama.cpp's DRY sampler: it makes runs of tokens that repeat unlikely and leaves single ones alone. A penalty
-on those would keep the model from ever writing a tool call."""
+"""llama.cpp's DRY sampler: it makes runs of tokens that repeat unlikely and leaves single ones alone. A
+penalty on those would keep the model from ever writing a tool call."""
 
 UNSEEN_IMAGE = "[an image, which this model cannot see]"
 
