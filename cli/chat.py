@@ -38,16 +38,8 @@ class Opening:
 
     setup: Setup
     model: ModelRef | None
-    prompt: str | None = None
-    """Sent first; nothing in it is a mention or a command."""
     session: Path | None = None
     fork: bool = False
-
-
-async def chat(opening: Opening) -> int:
-    """Chat until the person leaves; the exit code. Raises CachetError when no session could be opened."""
-    front = Front(opening.setup.home, opening.setup.workspace.root)
-    return await front.run(lambda front: Chat.open(front, opening), opening.prompt)
 
 
 class Chat:

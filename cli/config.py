@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.permissions import Mode
+from cli.home import home_folder as home_folder
 from cli.toml_table import Table
 from cli.trust import Trust
 from providers.errors import ConfigurationError
@@ -69,12 +70,6 @@ class Loaded:
     files: tuple[Path, ...]
     notices: tuple[str, ...] = ()
     untrusted: Untrusted | None = None
-
-
-def home_folder(environ: Mapping[str, str]) -> Path:
-    """Cachet's own folder: `CACHET_HOME`, else `~/.cachet`."""
-    chosen = environ.get("CACHET_HOME", "").strip()
-    return Path(chosen).expanduser().absolute() if chosen else Path.home() / ".cachet"
 
 
 def load(home: Path, project: Path, environ: Mapping[str, str]) -> Loaded:

@@ -106,11 +106,16 @@ def chat(
     if ctx.invoked_subcommand is not None:
         return None
     from cli.launch import launch
-    from cli.which import Which
 
-    session = Which.of(os.environ).latest_here(options.cwd) if continue_ else None
+    session = _latest_here(options.cwd) if continue_ else None
     prompt = ctx.args[0] if ctx.args else None
     return launch(options, prompt, session=session, fork=False, environ=os.environ)
+
+
+def _latest_here(folder: Path | None) -> Path:
+    from cli.which import Which
+
+    return Which.of(os.environ).latest_here(folder)
 
 
 @app.command(rich_help_panel="Sessions")
