@@ -155,7 +155,9 @@ async def test_a_late_null_or_zero_erases_no_figure(opened: Open) -> None:
         chunk(usage=None),
     ]
     outcome = await replayed(opened, *events, DONE)
-    assert (outcome.call.usage.cache_read_tokens, outcome.call.usage.output_tokens) == (4, 7)
+    assert outcome.call.usage == Usage(
+        input_tokens=6, cache_read_tokens=4, output_tokens=7, reported_prompt_tokens=10
+    )
 
 
 async def test_usage_may_come_on_the_finish_chunk_or_inside_the_choice(opened: Open) -> None:
