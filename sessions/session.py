@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,33 +14,24 @@ from agent.cache import lifetime
 from agent.events import CheckpointMade, Event, TurnFinished, TurnStarted
 from agent.host import CallMade, Fact, MessageAdded, Verdict
 from agent.loop import run
-from agent.permissions import Allowed, Denied, Policy
+from agent.permissions import Policy
 from agent.prompt import SYSTEM, opening
 from agent.rig import Rig
-from agent.rules import RuleBook
 from agent.secrets import Redactor, child_environment
 from agent.state import AgentState
 from agent.tools.contract import FilesSeen, Intent
 from checkpoint.types import CheckpointError, Snapshot
 from providers.call import new_id
-from providers.errors import BudgetReached
 from providers.provider import Provider
 from providers.types import Image, Message, ModelRef, Prefix, Text, ToolCall, Usage
+from sessions.bill import Bill, Cost, cost_of
 from sessions.chronicle import Chronicle
+from sessions.gate import Gate
 from sessions.journal import read
 from sessions.keeper import Keeper, Moment, RewindPlan, Rewound
 from sessions.records import CallLine
 from sessions.rehydrate import rehydrate
 from sessions.setup import Setup
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """US dollars spent on calls with a known price, calls without one, US dollars the cache saved."""
-
-    known: float = 0.0
-    unknown_calls: int = 0
-    saved: float = 0.0
 
 
 class Session:
@@ -66,22 +57,20 @@ class Session:
         self.prefix = prefix
         self.provider = provider
         self.state = state
-        self.calls = calls
         self._scratch = setup.home.resolve() / "scratch" / session_id
-        self.policy = replace(policy, readable=(*policy.readable, self._scratch))
+        self._bill = Bill(session_id, calls, setup.limits)
+        reading = replace(policy, readable=(*policy.readable, self._scratch))
+        self._gate = Gate(setup, reading, chronicle)
         self.title = title
         self.repairs = repairs
         """What reading the journal mended or skipped, one line each."""
         self._chronicle = chronicle
         self._keeper = keeper
-        self._rules = RuleBook(setup.home)
         self._redactor = Redactor.of(setup.environ, setup.secrets)
         self._environment = child_environment(setup.environ, pass_env=setup.pass_env)
         self._seen = FilesSeen()
         self._pending_context: list[str] = []
         self._turn: str | None = None
-        self._calls_before = len(calls)
-        self._spent_before = self.cost.known
         self._window: int | None = None
 
     # --- faces ----------------------------------------------------------------------------------------------
@@ -105,16 +94,27 @@ class Session:
         return self.state.usage
 
     @property
+    def calls(self) -> list[CallLine]:
+        """The ledger: every model call that this session paid for, in order."""
+        return self._bill.calls
+
+    @property
     def last_call(self) -> CallLine | None:
         """The latest call of the main conversation."""
-        return next((call for call in reversed(self.calls) if call.purpose == "main"), None)
+        return self._bill.latest
 
     @property
     def cost(self) -> Cost:
-        priced = [call for call in self.calls if call.cost is not None]
-        known = sum(call.cost or 0.0 for call in priced)
-        uncached = sum(call.uncached_cost or 0.0 for call in priced)
-        return Cost(known, len(self.calls) - len(priced), uncached - known)
+        return cost_of(self.calls)
+
+    @property
+    def policy(self) -> Policy:
+        """Who may do what from now on; assign another one to change the mode."""
+        return self._gate.policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._gate.policy = policy
 
     @property
     def context_tokens(self) -> int:
@@ -207,13 +207,8 @@ class Session:
             message=self._chronicle.head,
             prompt=prompt,
             model=str(self.model),
-            cost=self._total_cost(),
+            cost=self.cost.exact,
         )
-
-    def _total_cost(self) -> float | None:
-        """Dollars to date, None where a part of it is unknown."""
-        cost = self.cost
-        return None if cost.unknown_calls else cost.known
 
     # --- what the loop awaits (agent.host.Host) -------------------------------------------------------------
 
@@ -225,43 +220,10 @@ class Session:
                 self.calls.append(await self._chronicle.call(report, self.model))
 
     async def before_call(self) -> None:
-        limits = self.setup.limits
-        made = len(self.calls) - self._calls_before
-        if limits.max_turns is not None and made >= limits.max_turns:
-            raise BudgetReached(
-                f"Stopped before model call {made + 1}: --max-turns is {limits.max_turns}. "
-                f"Go on with: agent resume {self.id}"
-            )
-        if limits.max_cost is None:
-            return
-        spent = self.cost
-        if spent.unknown_calls:
-            raise BudgetReached(
-                f"Stopped: --max-cost is set, but no price is known for {self.model}. "
-                f'Set one under [prices."{self.model}"] in config.toml, or leave --max-cost out.'
-            )
-        if spent.known - self._spent_before >= limits.max_cost:
-            raise BudgetReached(
-                f"Stopped before the next model call: ${spent.known - self._spent_before:.4f} of --max-cost "
-                f"${limits.max_cost:.4f} is spent. Go on with: agent resume {self.id}"
-            )
+        self._bill.check()
 
     async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
-        decision = self.policy.decide(call, intent)
-        if isinstance(decision, Allowed):
-            return Verdict(True)
-        if isinstance(decision, Denied):
-            return Verdict(False, decision.reason)
-        answer = await self.setup.ask(decision)
-        if answer.allow and answer.remember and decision.rule is not None:
-            self.policy = self.policy.with_rule(decision.rule)
-            await asyncio.to_thread(self._rules.grant, self.cwd, decision.rule)
-            granted = {"tool": decision.rule.tool, "words": list(decision.rule.words)}
-            await self._chronicle.note("rule", str(decision.rule), granted)
-        if answer.allow:
-            return Verdict(True)
-        said = f" They said: {answer.feedback}" if answer.feedback else ""
-        return Verdict(False, f"Permission to {intent.summary} was refused.{said}")
+        return await self._gate.permit(call, intent)
 
     async def before_tool(self, call: ToolCall, intent: Intent) -> None:
         await self._keeper.before_change(intent.paths)
