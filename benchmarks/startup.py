@@ -152,7 +152,10 @@ def first_request(bench: Bench) -> Iterator[Figure]:
 
 
 def tool_loop(bench: Bench) -> Iterator[Figure]:
-    """A loop of 30 tool calls: the pause between an answer and the next request, and the memory it takes."""
+    """A loop of 30 tool calls: the pause between an answer and the next request, and the memory it takes.
+
+    A pause's verdict goes by the median of the faster half.
+    """
     (bench.project / ARGUMENTS["path"]).write_text("A note.\n")
     for wire in (OLLAMA, ANTHROPIC, OPENAI):
         runs = [_loop(bench, wire) for _ in range(max(3, bench.rounds // 3))]
