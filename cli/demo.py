@@ -221,9 +221,7 @@ def _add_up(stage: Stage, *, before: int) -> None:
 def _bow(stage: Stage, session: Session) -> None:
     stage.heading("That was all of it")
     stage.say("Everything stays there for you to look at; delete the folder whenever you like.")
-    stage.show(
-        f"The journal      {session.path}\nIts sessions     CACHET_HOME={stage.home} agent sessions list --all"
-    )
+    stage.show(f"Journal   {session.path}\nSessions  CACHET_HOME={stage.home} agent sessions list --all")
     stage.say(
         "Next:\n"
         "  agent                        the chat, in a project of yours\n"
