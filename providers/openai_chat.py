@@ -238,8 +238,7 @@ class OpenAIChat:
     async def _told_window(self, model: str) -> int | None:
         with suppress(ProviderError):
             listed = {info.name: info.context_window for info in await self.models()}
-            if model in listed:
-                return listed[model] or await self._served_window()
+            return listed.get(model) or await self._served_window()
         return None
 
     async def _served_window(self) -> int | None:
