@@ -41,6 +41,8 @@ class Worker(Protocol):
         ...
 
 
+_STARTING = (("class:footer", "starting…"),)
+
 Begin: TypeAlias = "Callable[[Front], Awaitable[Worker]]"
 """Makes the worker, while the person may type already. What it raises ends the chat."""
 
@@ -89,7 +91,7 @@ class Front:
     def _wiring(self) -> Wiring:
         return Wiring(
             live=lambda rows: self._worker.live(rows) if self._worker else "",
-            footer=lambda width: self._worker.footer(width) if self._worker else (),
+            footer=lambda width: self._worker.footer(width) if self._worker else _STARTING,
             queued=lambda: tuple(self._lines),
             submit=self._submit,
             recall=lambda: self._lines.pop(),
@@ -131,15 +133,17 @@ class Front:
 
     async def _end(self, reading: asyncio.Task[None], working: asyncio.Task[None]) -> None:
         """Stop what runs and say the last word. Raises what ended the chat, if the person didn't."""
-        failed = working.done()
+        ended = [task for task in (working, reading) if task.done()]
         self.prompt.exit()
         working.cancel()
         for task in self._beside:
             task.cancel()
-        outcomes = await asyncio.gather(reading, working, *self._beside, return_exceptions=True)
-        if self._worker is not None:
-            last_word = await self._worker.close()
-            if last_word and not isinstance(outcomes[0], EOFError):
-                print(last_word)
-        if failed:
-            working.result()
+        await asyncio.gather(reading, working, *self._beside, return_exceptions=True)
+        last_word = await self._worker.close() if self._worker else ""
+        try:
+            for task in ended:
+                task.result()
+        except EOFError:  # the terminal is gone: there is nobody to tell
+            return
+        if last_word:
+            print(last_word)

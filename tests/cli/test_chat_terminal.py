@@ -367,3 +367,38 @@ def test_commands_complete_as_they_are_typed(place: Place) -> None:
         terminal.wait_for("› /checkpoints")
         terminal.press("enter")
         terminal.wait_for("No checkpoint yet")
+
+
+def test_leaving_in_the_middle_of_a_turn_keeps_what_came(place: Place) -> None:
+    with place.chat(says("It begins. " + SLOW, pause_s=0.05, chunk=20)) as terminal:
+        terminal.wait_for("cache n/a")
+        terminal.enter("go")
+        terminal.wait_for("It begins.")
+        terminal.press("ctrl-d")
+        assert terminal.wait_exit() == 0
+        assert "Resume with: agent resume" in terminal.text
+        assert "It begins." in place.journal()
+
+
+def test_what_is_typed_before_everything_is_loaded_is_sent_then(place: Place) -> None:
+    with place.chat(says("I was ready.")) as terminal:
+        terminal.wait_for("›")
+        terminal.type("early bird\r")
+        terminal.wait_for("I was ready.", "checkpoint 1")
+
+
+def test_a_wrong_model_ends_the_chat_with_one_line(place: Place) -> None:
+    with place.run("-m", "nonsense/model") as terminal:
+        assert terminal.wait_exit() == 2
+        assert "nonsense" in terminal.text
+        assert "Traceback" not in terminal.text
+
+
+def test_a_resized_terminal_keeps_one_footer(place: Place) -> None:
+    with place.chat(says("Hello.")) as terminal:
+        terminal.wait_for("cache n/a")
+        terminal.resize(60, 20)
+        terminal.enter("go")
+        terminal.wait_for("Hello.", "checkpoint 1")
+        terminal.wait_gone("working")
+        assert terminal.text.count("script.json") == 1
