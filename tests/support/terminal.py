@@ -110,6 +110,14 @@ class Terminal:
         return "\n".join(self.lines).rstrip("\n")
 
     @property
+    def cells(self) -> list[list[pyte.screens.Char]]:
+        """The visible rows, each cell with its colours."""
+        return [
+            [self._screen.buffer[y][x] for x in range(self._screen.columns)]
+            for y in range(self._screen.lines)
+        ]
+
+    @property
     def everything(self) -> str:
         """The scrollback, then the visible rows."""
         gone = ("".join(row[x].data for x in range(self._screen.columns)) for row in self._screen.history.top)
