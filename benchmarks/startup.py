@@ -229,7 +229,7 @@ def _until_the_prompt(bench: Bench) -> Measure:
     """Seconds from the start of the chat until its prompt's sign is on the terminal."""
 
     def measure() -> float:
-        with Peer(OLLAMA) as peer, _terminal(bench, [AGENT, "-m", OLLAMA.model], peer) as (screen, began):
+        with Peer(OLLAMA) as peer, _terminal(bench, [AGENT], peer) as (screen, began):
             _read_until(screen, PROMPT_SIGN)
             return time.perf_counter() - began
 
@@ -253,7 +253,7 @@ def _read_until(screen: int, sign: bytes) -> None:
 def _terminal(bench: Bench, command: Sequence[str], peer: Peer) -> Iterator[tuple[int, float]]:
     """A program in a pseudo-terminal: where to read what it writes, and when it was started."""
     screen, inside = pty.openpty()
-    environ = bench.environ(peer.wire.environ(peer.url))
+    environ = bench.environ({**peer.wire.environ(peer.url), "CACHET_MODEL": peer.wire.model})
     began = time.perf_counter()
     program = subprocess.Popen(
         command,
