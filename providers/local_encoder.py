@@ -25,7 +25,7 @@ from providers.types import (
 )
 
 ENCODER = "local/1"
-LONGEST_ANSWER = 512
+LONGEST_ANSWER = 256
 """Tokens. At temperature 0 a model this small may repeat itself without end."""
 
 AGAINST_LOOPS: Mapping[str, JSON] = {

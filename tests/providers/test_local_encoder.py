@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from providers.local_encoder import encode
+from providers.local_encoder import LONGEST_ANSWER, encode
 from providers.types import (
     Image,
     Message,
@@ -105,4 +105,4 @@ def test_what_the_model_cannot_read_is_left_out_or_named() -> None:
 
 
 def test_the_answer_is_kept_short_whatever_was_allowed() -> None:
-    assert encode(request(Message("1", "user", (Text("Hi"),)), longest=16_384))["max_tokens"] == 512
+    assert encode(request(Message("1", "user", (Text("Hi"),)), longest=16_384))["max_tokens"] == LONGEST_ANSWER
