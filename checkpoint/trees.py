@@ -84,7 +84,7 @@ def modes_that_differ(first: Facts, second: Facts) -> list[str]:
 def patch(git: Git, before: str, after: str, paths: Sequence[str] = ()) -> str:
     """A unified diff in git's format; binary files are only named."""
     facts_of(git, before, after)
-    options = ("-r", "-p", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", "--full-index")
+    options = ("-r", "-p", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", "--abbrev=10")
     sides = (f"{before}:files", f"{after}:files")
     return git.in_store("--literal-pathspecs", "diff-tree", *options, *sides, "--", *paths).out.decode(
         "utf-8", "replace"
