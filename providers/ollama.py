@@ -7,6 +7,7 @@ rewrites tools' schemas.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ from providers.errors import (
     StreamTruncated,
     Unreachable,
 )
+from providers.faults import retry_after_seconds
 from providers.lines import json_object, lines
 from providers.ollama_chunks import (
     OllamaAccumulator,
@@ -161,7 +163,8 @@ class OllamaProvider:
             except httpx2.HTTPError as error:
                 raise self._unreachable(error) from error
             if response.status_code != 400 or think is None or "think" not in said:
-                raise self._fault(response.status_code, said, model)
+                wait = retry_after_seconds(response.headers, now=time.time())
+                raise self._fault(response.status_code, said, model, retry_after=wait)
             self._refused[model] = self._refused.get(model, frozenset()) | {think}
 
     def _body(self, request: Request, think: JSON) -> dict[str, JSON]:
@@ -254,7 +257,9 @@ class OllamaProvider:
         finally:
             await client.close()
 
-    def _fault(self, status: int, said: str, model: str) -> ProviderError:
+    def _fault(
+        self, status: int, said: str, model: str, *, retry_after: float | None = None
+    ) -> ProviderError:
         if status == 404 and "model" in said:
             return ModelNotFound(
                 f"Ollama does not have {model} ({said}). Fetch it with: ollama pull {model}", status=404
@@ -266,7 +271,7 @@ class OllamaProvider:
                 f"{model} cannot use tools, which an agent works with. Choose another model: agent models",
                 status=status,
             )
-        return ollama_fault(self.name, max(status, 0), said)
+        return ollama_fault(self.name, max(status, 0), said, retry_after=retry_after)
 
     def _unreachable(self, cause: BaseException) -> Unreachable:
         return Unreachable(

@@ -54,8 +54,11 @@ def ollama_cached_read_tokens(raw: JSONObject) -> int:
     return count(raw.get("prompt_eval_cached_count")) or 0
 
 
-def ollama_fault(provider: str, status: int, said: str) -> ProviderError:
-    """The error for one of the server's own, over HTTP or (`status` 0 or 200) as a line of the answer."""
+def ollama_fault(provider: str, status: int, said: str, *, retry_after: float | None = None) -> ProviderError:
+    """The error for one of the server's own, over HTTP or (`status` 0 or 200) as a line of the answer.
+
+    `retry_after` is the wait it asked for, in seconds.
+    """
     if is_overflow(status, said):
         return ContextOverflow(
             f"The conversation no longer fits the context size that {provider} runs this model with. Nothing "
@@ -63,7 +66,7 @@ def ollama_fault(provider: str, status: int, said: str) -> ProviderError:
             "OLLAMA_CONTEXT_LENGTH=32768 ollama serve",
             status=status or None,
         )
-    return http_fault(provider, status, said)
+    return http_fault(provider, status, said, retry_after=retry_after)
 
 
 class OllamaAccumulator:
