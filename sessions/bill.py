@@ -59,8 +59,11 @@ class Bill:
         made = self.calls[self.opened :]
         go_on = f"Go on with: agent resume {self.session}"
         most = self.limits.max_turns
-        if most is not None and len(made) >= most:
-            raise BudgetReached(f"Stopped before model call {len(made) + 1}: --max-turns is {most}. {go_on}")
+        answered = sum(
+            call.outcome == "ok" for call in made
+        )  # a failed try doesn't use up the person's limit
+        if most is not None and answered >= most:
+            raise BudgetReached(f"Stopped before model call {answered + 1}: --max-turns is {most}. {go_on}")
         if self.limits.max_cost is None:
             return
         spent = cost_of(made)

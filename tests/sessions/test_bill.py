@@ -61,6 +61,15 @@ def test_limits_count_from_when_the_session_was_opened() -> None:
     Bill("s", [CALL, CALL, CALL], Limits(max_cost=0.1, max_turns=1)).check()
 
 
+def test_a_try_that_failed_is_not_counted_as_a_model_call() -> None:
+    bill = Bill("s", [], Limits(max_turns=1))
+    bill.calls.append(replace(CALL, outcome="RateLimited"))
+    bill.check()
+    bill.calls.append(CALL)
+    with pytest.raises(BudgetReached, match="before model call 2"):
+        bill.check()
+
+
 def test_a_cost_limit_without_a_price_stops_after_the_first_call() -> None:
     bill = Bill("s", [], Limits(max_cost=5.0))
     bill.calls.append(UNPRICED)
