@@ -43,10 +43,14 @@ def answer(
     events = [event("message_start", message={**start, "usage": {**usage, "output_tokens": 1}})]
     for index, block in enumerate(blocks):
         events += _block(index, block)
-    length = max(1, sum(len(canonical(block)) for block in blocks) // 4)
-    output = {"output_tokens": usage.get("output_tokens", length)}
+    output = {"output_tokens": usage.get("output_tokens", length(blocks))}
     events.append(event("message_delta", delta={"stop_reason": stop}, usage=output))
     return (*events, event("message_stop"))
+
+
+def length(blocks: Iterable[dict[str, Any]]) -> int:
+    """The tokens of an answer."""
+    return max(1, sum(len(canonical(block)) for block in blocks) // 4)
 
 
 def _block(index: int, block: dict[str, Any]) -> Iterable[str]:
@@ -147,6 +151,8 @@ class AnthropicServer(LoopbackServer):
     ) -> None:
         super().__init__(self._reply)
         self.cache = PromptCache(now, minimum)
+        self.billed: list[dict[str, Any]] = []
+        """The usage of each answer that it billed, in order."""
         self._answers = iter(answers)
 
     def _reply(self, request: Recorded) -> Reply:
@@ -156,7 +162,9 @@ class AnthropicServer(LoopbackServer):
         blocks = next(self._answers)
         if isinstance(blocks, Reply):
             return blocks
-        return sse(*answer(*blocks, usage=self.cache.bill(request.json), model=request.json["model"]))
+        usage = {**self.cache.bill(request.json), "output_tokens": length(blocks)}
+        self.billed.append(usage)
+        return sse(*answer(*blocks, usage=usage, model=request.json["model"]))
 
 
 def refusal(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> Reply:

@@ -1,7 +1,8 @@
 """A loopback server that speaks OpenAI's chat completions, and bills a prompt cache as OpenAI documents it.
 
 Caching is automatic: a request reads the longest prefix of model, tools and messages that an earlier request
-on the same `prompt_cache_key` sent, from `minimum` tokens on, in steps of `step`. A token is four characters
+on the same `prompt_cache_key` sent, from `minimum` tokens on, in steps of `step`. With `writes`, as its newer
+models do, it reports what it wrote too: all it had not read but the last message. A token is four characters
 of canonical JSON.
 """
 
@@ -73,6 +74,7 @@ class OpenAIServer(LoopbackServer):
         *,
         minimum: int = 0,
         step: int = 1,
+        writes: bool = False,
     ) -> None:
         super().__init__(self._reply)
         self.billed: list[dict[str, Any]] = []
@@ -80,6 +82,7 @@ class OpenAIServer(LoopbackServer):
         self._answers = iter(answers)
         self._minimum = minimum
         self._step = step
+        self._writes = writes
         self._sent: dict[str, list[list[str]]] = {}
 
     @property
@@ -101,8 +104,13 @@ class OpenAIServer(LoopbackServer):
         shared = max((_shared(segments, before) for before in earlier), default=0)
         earlier.append(segments)
         read = shared // self._step * self._step
+        read = read if read >= self._minimum else 0
         prompt = sum(map(_tokens, segments))
-        return usage(prompt, max(1, answered // 4), read if read >= self._minimum else 0)
+        billed = usage(prompt, max(1, answered // 4), read)
+        if self._writes:
+            written = max(0, prompt - read - _tokens(segments[-1]))
+            billed["prompt_tokens_details"]["cache_write_tokens"] = written
+        return billed
 
 
 def _shared(segments: list[str], before: list[str]) -> int:
