@@ -18,8 +18,16 @@ class Workspace:
         return cls(root.resolve(), tuple(path.resolve() for path in added))
 
     def locate(self, text: str) -> Path:
-        """The absolute path a model means by `text`, relative to the root; symlinks are not resolved."""
-        return Path(self.root, Path(text).expanduser())
+        """The absolute path a model means by `text`, relative to the root; no `..` is left in it.
+
+        Symlinks stay, except before a `..`: what follows it belongs to where the link leads, and a program
+        that is handed the path as text would go up from the link's own place instead. Raises RuntimeError.
+        """
+        path = Path(self.root, Path(text).expanduser())
+        if ".." not in path.parts:
+            return path
+        after = len(path.parts) - path.parts[::-1].index("..")
+        return Path(*path.parts[:after]).resolve().joinpath(*path.parts[after:])
 
     def holds(self, path: Path) -> bool:
         """Whether the path, all symlinks resolved, lies in the project or an added folder."""

@@ -96,6 +96,19 @@ async def test_a_search_does_not_follow_symlinks_out(bench: Bench) -> None:
     assert (await bench.run("glob", pattern="**/*")).text == "[no files match]"
 
 
+@pytest.mark.parametrize("tool", ["grep", "glob"])
+async def test_going_up_from_behind_a_link_searches_what_was_judged(bench: Bench, tool: str) -> None:
+    bench.file("a/b/c/.keep", "")
+    bench.file("a/outside/mine.txt", "needle")
+    (bench.outside / "secret.txt").write_text("needle")
+    (bench.project / "deep").symlink_to("a/b/c")
+    (judged,) = bench.intend(tool, pattern="needle", path="deep/../../outside").paths
+    assert bench.workspace.holds(judged)
+    outcome = await bench.run(tool, pattern={"grep": "needle", "glob": "*"}[tool], path="deep/../../outside")
+    assert "a/outside/mine.txt" in outcome.text
+    assert "secret" not in outcome.text
+
+
 async def test_the_persons_ripgrep_settings_change_nothing(
     tree: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
