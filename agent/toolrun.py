@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent.events import Event, ToolFinished, ToolOutput, ToolStarted
 from agent.harmless import harmless
@@ -16,6 +17,7 @@ from agent.tools.contract import Arguments, BadArguments, Intent, Outcome, Tool,
 from providers.call import new_id
 from providers.types import Message, ToolCall, ToolResult
 
+MOVED = "While this waited for permission, its path came to lead somewhere else. Look again, then repeat it."
 INTERRUPTED = "Interrupted by the person before it finished; what it had done so far may stand."
 
 
@@ -27,6 +29,12 @@ class Ready:
     tool: Tool
     arguments: Arguments
     intent: Intent
+    places: tuple[Path, ...]
+    """Where the intent's paths lead, which is what is permitted."""
+
+    def moved(self) -> bool:
+        """Whether a link was put in the way since: a question may stand for hours, and others work here."""
+        return self.places != places(self.intent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,8 @@ class ToolRun:
             return Unready(call, f"The tool {call.name!r} is no longer available.")
         try:
             arguments = call.arguments()
-            return Ready(call, tool, arguments, tool.intend(arguments, self._rig.workspace))
+            intent = tool.intend(arguments, self._rig.workspace)
+            return Ready(call, tool, arguments, intent, places(intent))
         except BadArguments as error:
             return Unready(call, str(error))
         except (ValueError, OSError) as error:
@@ -88,6 +97,9 @@ class ToolRun:
                     continue
                 if item.intent.access != "read":
                     await self._host.before_tool(item.call, item.intent)
+                if item.moved():
+                    yield await self._finish(item.call, Outcome(text=MOVED, display=MOVED, is_error=True))
+                    continue
                 yield ToolStarted(item.call, harmless(item.intent.summary))
                 tasks.append(asyncio.create_task(self._run_one(item, queue)))
             running = len(tasks)
@@ -149,6 +161,10 @@ class ToolRun:
         for call in self._calls:
             if call.id not in self._answered:
                 await self._answer(call, ToolResult(call.id, call.name, INTERRUPTED, is_error=True))
+
+
+def places(intent: Intent) -> tuple[Path, ...]:
+    return tuple(path.resolve() for path in intent.paths)
 
 
 def refused(call: ToolCall, reason: str) -> Message:

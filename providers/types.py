@@ -126,7 +126,10 @@ class ToolCall:
         """The arguments as an object; no text at all means `{}`. Raises ValueError unless it is one JSON object."""
         if not self.raw_arguments.strip():
             return {}
-        value = json.loads(self.raw_arguments)
+        try:
+            value = json.loads(self.raw_arguments)
+        except RecursionError as error:
+            raise ValueError("the arguments are nested too deeply") from error
         if not isinstance(value, dict):
             raise ValueError(f"the arguments are {type(value).__name__}, not an object")
         return value

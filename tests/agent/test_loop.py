@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.events import CallFinished, Event, Retrying, ToolFinished, ToolStarted, TurnFinished
+from agent.host import Verdict
 from agent.loop import run
 from agent.state import AgentState
+from agent.tools.contract import Intent
 from providers.errors import ContextOverflow, KeyRefused, ServerFault
-from providers.types import TextDelta
+from providers.types import TextDelta, ToolCall
 from tests.support.hosting import ListHost, prompt, results, rig
 from tests.support.script import say, script, use
 
@@ -96,12 +100,46 @@ async def test_a_refused_tool_is_answered_and_the_turn_goes_on(tmp_path: Path) -
     assert isinstance(events[-1], TurnFinished)
 
 
+@dataclass(slots=True)
+class SwappingHost(ListHost):
+    """Permits everything, and while it thinks it over a folder becomes a link to another place."""
+
+    swap: Callable[[], None] = lambda: None
+
+    async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
+        self.swap()
+        return Verdict(True)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"), [("write", {"path": "sub/x", "content": "x"}), ("read", {"path": "sub/secret"})]
+)
+async def test_a_link_laid_while_the_question_stood_does_not_lead_a_tool_astray(
+    tmp_path: Path, tool: str, arguments: dict[str, Any]
+) -> None:
+    project, outside = tmp_path / "project", tmp_path / "outside"
+    (project / "sub").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "secret").write_text("needle")
+
+    def swap() -> None:
+        (project / "sub").rmdir()
+        (project / "sub").symlink_to(outside)
+
+    state, _ = await play(project, use((tool, arguments)), say("I see"), host=SwappingHost(swap=swap))
+    (result,) = results(state.messages)
+    assert result.is_error
+    assert "came to lead somewhere else" in result.text
+    assert [path.name for path in outside.iterdir()] == ["secret"]
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
         ("read", '{"path": "a', "can't be used"),
         ("teleport", "{}", "no longer available"),
         ("read", "[]", "object"),
+        ("read", '{"path":' + "[" * 100_000, "can't be used"),
     ],
 )
 async def test_a_call_that_cannot_run_is_answered_with_the_reason(
@@ -140,16 +178,16 @@ async def test_a_refused_key_ends_the_turn_and_books_the_call(tmp_path: Path) ->
 
 async def test_a_failing_server_is_asked_again_until_the_attempts_are_used_up(tmp_path: Path) -> None:
     host = ListHost()
-    state = AgentState()
+    model = script(tmp_path, {"error": {"status": 503, "message": "x"}})
+    turn = run(AgentState(), prompt("go"), host, rig(tmp_path, model))
     events: list[Event] = []
-    with pytest.raises(ServerFault):
-        async for event in run(
-            state,
-            prompt("go"),
-            host,
-            rig(tmp_path, script(tmp_path, {"error": {"status": 503, "message": "x"}})),
-        ):
+
+    async def follow() -> None:
+        async for event in turn:
             events.append(event)
+
+    with pytest.raises(ServerFault):
+        await follow()
     assert len(host.calls) == 6
     assert sum(isinstance(event, Retrying) for event in events) == 5
     assert sum(isinstance(event, CallFinished) for event in events) == 6
