@@ -39,7 +39,7 @@ class ToolOutput:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool ended, or was denied. `display` is for the person (a diff, a count), `text` what the model reads."""
+    """A tool ended, or was denied: `display` is for the person (a diff, a count), `text` for the model."""
 
     call: ToolCall
     text: str

