@@ -87,5 +87,5 @@ class Tool(Protocol):
     def intend(self, arguments: Arguments, workspace: Workspace) -> Intent: ...
 
     async def run(self, arguments: Arguments, context: ToolContext) -> Outcome:
-        """Do it. What fails as can be expected is an Outcome with `is_error`. Cancelling leaves no process."""
+        """Do it. What fails as expected is an Outcome with `is_error`. Cancelling leaves no process."""
         ...
