@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 
+from agent.powers import TOO_POWERFUL, TOO_POWERFUL_FIRST_ARGUMENTS, unleashed
+
 UNQUOTED_RISKS = frozenset(";&|<>()`$\n\r")
 """Compounds, redirects, substitutions, expansions: with one of these a command is more than its words."""
 QUOTED_RISKS = frozenset("`$\n\r")
@@ -26,27 +28,16 @@ THREE_WORDS = (
 )
 """Programs and first arguments of which only the second argument says what they do."""
 
-INTERPRETERS = "python node ruby perl php lua deno bun pypy osascript Rscript"
-
-TOO_POWERFUL = """
-    rm rmdir mv dd shred truncate ln install chmod chown chgrp kill pkill killall mkfs mount umount sudo doas
-    env xargs parallel eval exec source . command builtin nohup timeout time nice setsid watch tee crontab su
-    bash sh zsh dash fish ksh csh busybox curl wget nc ncat socat ssh scp sftp rsync ftp telnet systemctl
-    awk gawk mawk sed gdb strace vi vim nvim emacs ed ex less more man npx uvx pipx at service
-    if while for until case select function coproc ! { [[ trap alias export set unset printf
+INTERPRETERS = """
+    python node ruby perl php lua deno bun pypy osascript Rscript R julia java ipython irb tclsh
+    guile groovy scala elixir erl pwsh tsx ts-node
 """
-"""What runs, fetches or destroys whatever its arguments say: no standing permission is narrow enough."""
 
-RUNNING_ARGUMENTS = {
-    "find": r"-(?:exec|execdir|ok|okdir|delete|fprint|fprint0|fprintf|fls)",
-    "fd": r"-[xX]|--exec(?:-batch)?(?:=.*)?",
-    "rg": r"--pre(?:=.*)?|--hostname-bin(?:=.*)?",
-    "sort": r"-o.*|--output.*|--compress-program.*",
-    "git": r"--(?:output|exec|upload-pack|receive-pack|ext-diff|open-files-in-pager|textconv).*|-O.*",
-    "tar": r"--(?:to-command|checkpoint-action|use-compress-program).*|-I.*",
-    "go": r"-(?:exec|toolexec|vettool).*",
-}
-"""Arguments that make a harmless command run or write something else; no rule matches past them."""
+EXPANDING = {"*": "\ue000", "?": "\ue001", "[": "\ue002", "{": "\ue003"}
+"""Unquoted, each may make other words of a word. Here it stands as a mark, which no proper command holds."""
+_TO_MARKS = str.maketrans(EXPANDING)
+_FROM_MARKS = str.maketrans({mark: letter for letter, mark in EXPANDING.items()})
+_MARKS = frozenset(EXPANDING.values())
 
 
 def simple_words(command: str) -> tuple[str, ...] | None:
@@ -55,9 +46,31 @@ def simple_words(command: str) -> tuple[str, ...] | None:
     None for compounds, pipes, redirects, substitutions, parameter expansions, several lines, environment
     prefixes and broken quotes. Globs stay as they are written.
     """
+    words = _marked_words(command)
+    return None if words is None else tuple(word.translate(_FROM_MARKS) for word in words)
+
+
+def _marked_words(command: str) -> tuple[str, ...] | None:
+    """The simple words, in which what the shell would still expand stands as a mark."""
+    marked = _marked(command)
+    try:
+        words = tuple(shlex.split(marked)) if marked is not None else ()
+    except ValueError:
+        return None
+    if not words or re.match(r"\w+(?:\ue002.*\])?\+?=", words[0]):
+        return None
+    return words
+
+
+def _marked(command: str) -> str | None:
+    """The command with a mark for each unquoted letter of `EXPANDING`; None where it is no simple one."""
+    if _MARKS & set(command):
+        return None
+    letters: list[str] = []
     quote = ""
     escaped = False
     for letter in command:
+        letters.append(letter)
         if escaped:
             if letter in "\n\r":
                 return None
@@ -72,26 +85,34 @@ def simple_words(command: str) -> tuple[str, ...] | None:
             quote = letter
         elif letter in UNQUOTED_RISKS or (ord(letter) < 0x20 and letter != "\t"):
             return None
-    try:
-        words = tuple(shlex.split(command))
-    except ValueError:
-        return None
-    if not words or re.match(r"\w+(?:\[.*\])?\+?=", words[0]):
-        return None
-    return words
+        else:
+            letters[-1] = letter.translate(_TO_MARKS)
+    return "".join(letters)
 
 
 def leads(words: tuple[str, ...], command: str) -> bool:
     """Whether `command` is one simple command that begins with `words` and does what they say."""
-    found = simple_words(command)
+    found = _marked_words(command)
     if found is None or found[: len(words)] != words:
         return False
-    running = RUNNING_ARGUMENTS.get(_program(found[0]))
-    return running is None or not any(re.fullmatch(running, word) for word in found[len(words) :])
+    program, rest = _program(found[0]), found[len(words) :]
+    if len(words) == 1 and program == "git" and rest and rest[0].startswith("-"):
+        return False  # `git -c core.pager=x log`: it says neither what is done nor with which settings
+    subject = f"{program} {found[1]}" if len(found) > 1 else program
+    return not unleashed(subject, rest, [_may_become_an_option(word) for word in rest])
+
+
+def _may_become_an_option(word: str) -> bool:
+    return word[:1] in _MARKS or (word.startswith("-") and not _MARKS.isdisjoint(word))
 
 
 def mentions(words: tuple[str, ...], command: str) -> bool:
     """Whether `words` stand anywhere in the command, as a program or its arguments: what a denial catches."""
+    unquoted = re.sub(r"""["'\\]""", "", command)
+    return any(_mentions(words, text) for text in dict.fromkeys((command, unquoted)))
+
+
+def _mentions(words: tuple[str, ...], command: str) -> bool:
     found = [word for word in re.split(r"""[\s;&|()<>`$"'{}\\]+""", command) if word]
     width = len(words)
     for start in range(len(found) - width + 1):
@@ -122,12 +143,16 @@ def _too_powerful(words: tuple[str, ...]) -> bool:
     if program in TOO_POWERFUL.split() or not _plain(words[0]):
         return True
     option = words[1] if len(words) > 1 else "-"
-    runs_code = program in INTERPRETERS.split() and option.startswith("-") and option != "-m"
-    return runs_code or (program == "docker" and option in ("run", "exec"))
+    if program in INTERPRETERS.split() and option.startswith("-") and option != "-m":
+        return True
+    return any(
+        word in TOO_POWERFUL_FIRST_ARGUMENTS.get(subject, "").split()
+        for subject, word in ((program, option), (f"{program} {option}", "".join(words[2:3])))
+    )
 
 
 def _plain(word: str) -> bool:
-    return re.fullmatch(r"[\w./@~+][\w./:@~+-]*", word, re.ASCII) is not None
+    return re.fullmatch(r"[\w./@~][\w./:@~+-]*", word, re.ASCII) is not None
 
 
 def _program(word: str) -> str:

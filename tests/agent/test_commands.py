@@ -81,10 +81,61 @@ def test_another_command_does_not_match(command: str) -> None:
         (("sort",), "sort -o /etc/passwd x"),
         (("git", "diff"), "git diff --output=.bashrc"),
         (("git", "grep"), "git grep -O./evil x"),
+        (("git", "grep"), "git grep -iO./evil x"),
+        (("git", "grep"), "git grep --open=evil x"),
+        (("git", "push"), "git push --receive-p=evil"),
+        (("git", "rebase"), "git rebase -x evil HEAD"),
+        (("git", "clone"), "git clone -c core.fsmonitor=evil x"),
+        (("git",), "git -c core.pager=evil log"),
+        (("git",), "git --exec-path=. status"),
+        (("sort",), "sort -uo f x"),
+        (("sort",), "sort --outp=f x"),
+        (("fd",), "fd -Hx rm"),
+        (("go", "test"), "go test --exec=evil"),
+        (("make", "test"), "make test -f evil"),
+        (("make", "test"), "make test SHELL=./evil"),
+        (("make", "test"), "make test --eval='x:=$(shell evil)'"),
+        (("cargo", "test"), "cargo test --config build.rustc-wrapper=evil"),
+        (("npm", "test"), "npm test --script-shell=./evil"),
     ],
 )
 def test_arguments_that_run_or_write_something_else_do_not_pass(words: tuple[str, ...], command: str) -> None:
     assert not leads(words, command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "git diff {--output=x,a}",
+        "git diff *",
+        "git diff -*",
+        "git diff --ou[t]put=x",
+        "git diff -{-output=x,a}",
+        "find * -name x",
+        "find -- *",
+    ],
+)
+def test_what_the_shell_may_yet_make_an_option_of_does_not_pass(command: str) -> None:
+    words = tuple(command.split())
+    assert not leads(words[:1], command)
+    assert not leads(words[:2], command) or words[0] == "find"
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ("git diff", "git diff --oneline -- *"),
+        ("git push", "git push -u origin main"),
+        ("make test", "make test -j4 -k"),
+        ("sort", "sort -t, -k2 x"),
+        ("find", "find . -name '*.py' -newer x"),
+        ("npm test", "npm test -- --shell"),
+        ("ls", "ls *"),
+        ("cargo test", "cargo test --release"),
+    ],
+)
+def test_ordinary_arguments_pass(words: str, command: str) -> None:
+    assert leads(tuple(words.split()), command)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +192,18 @@ def test_always_means_the_words_that_say_what_is_done(command: str, words: str) 
         "source x",
         "./*.sh",
         "command ls",
+        "cp a b",
+        "tar xf a",
+        "git config core.fsmonitor ./x",
+        "git bisect run ./x",
+        "git submodule foreach ./x",
+        "npm exec x",
+        "deno run x.ts",
+        "go run x@latest",
+        "uv tool run x",
+        "docker compose exec web sh",
+        "cargo +nightly build",
+        "java -jar x.jar",
     ],
 )
 def test_nothing_standing_is_offered_for_what_is_too_powerful(command: str) -> None:
@@ -159,6 +222,9 @@ def test_nothing_standing_is_offered_for_what_is_too_powerful(command: str) -> N
         "bash -c 'rm x'",
         "X=1 rm x",
         "\\rm x",
+        "r''m x",
+        'r"m" x',
+        "r\\m x",
     ],
 )
 def test_a_denied_word_is_caught_wherever_it_stands(command: str) -> None:
