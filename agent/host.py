@@ -32,6 +32,11 @@ class CallReport:
     outcome: str
     """`ok`, `cancelled`, or the error's class name."""
 
+    @property
+    def answered(self) -> bool:
+        """Whether the provider had read the prompt, so that its cache may hold it."""
+        return self.time_to_first_token is not None or (self.usage.prompt_tokens > 0 and not self.estimated)
+
 
 @dataclass(frozen=True, slots=True)
 class MessageAdded:

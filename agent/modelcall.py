@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 from agent.events import CallFinished, Event, Retrying
-from agent.host import CallMade, CallReport, Host, MessageAdded
+from agent.host import CallReport, Host
+from agent.recording import Recorder
 from agent.rig import Rig
+from agent.settled import settled
 from agent.state import AgentState
-from providers.call import Call
+from providers.call import Call, new_id
 from providers.errors import ProviderError
-from providers.types import AssistantTurn, Message, Request, StopReason, Usage
+from providers.types import AssistantTurn, Block, Message, Request, StopReason, ToolCall, Usage
 
 
 class ModelCall:
@@ -20,10 +23,11 @@ class ModelCall:
     `usage` sums all attempts; `answer` is there after `events` ended.
     """
 
-    def __init__(self, state: AgentState, host: Host, rig: Rig) -> None:
+    def __init__(self, state: AgentState, host: Host, rig: Rig, recorder: Recorder) -> None:
         self._state = state
         self._host = host
         self._rig = rig
+        self._recorder = recorder
         self.usage = Usage()
         self._answer: AssistantTurn | None = None
 
@@ -51,12 +55,15 @@ class ModelCall:
             except ProviderError as error:
                 failure = error
                 delay = self._rig.retry.delay(error, attempt)
-                report = await self._book(call, type(error).__name__, keep=delay is None)
-            except BaseException:
-                await asyncio.shield(self._book(call, "cancelled", keep=True))
+                report = await settled(self._book(call, type(error).__name__, keep=delay is None))
+            except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+                await settled(self._book(call, "cancelled", keep=True))
+                raise
+            except BaseException as error:
+                await settled(self._book(call, type(error).__name__, keep=True))
                 raise
             else:
-                report = await self._book(call, "ok", keep=True)
+                report = await settled(self._book(call, "ok", keep=True))
             yield CallFinished(report)
             if failure is None:
                 return
@@ -82,11 +89,8 @@ class ModelCall:
             stop_reason=turn.stop_reason if turn else None,
             outcome=outcome,
         )
-        self._state.add(call.usage)
-        self.usage += call.usage
-        await self._host.record(CallMade(report))
-        if call.time_to_first_token is not None and self._state.messages:
-            self._state.previous_end = self._state.messages[-1].id
+        self.usage += report.usage
+        await self._recorder.book(report)
         if turn is None or not keep:
             self._answer = AssistantTurn(
                 message=Message("", "assistant", ()),
@@ -97,11 +101,26 @@ class ModelCall:
                 raw_usage=call.raw_usage,
             )
             return report
-        self._answer = turn
-        if turn.message.blocks:
-            self._state.messages.append(turn.message)
-            await self._host.record(MessageAdded(turn.message, call.id))
+        self._answer = replace(turn, message=_with_own_ids(turn.message, self._state.messages))
+        if self._answer.message.blocks:
+            await self._recorder.add(self._answer.message, call.id)
         return report
+
+
+def _with_own_ids(answer: Message, before: Sequence[Message]) -> Message:
+    """The answer with an id for each tool call that no other call of the conversation has.
+
+    Providers are asked for that, but a result finds its call by nothing else.
+    """
+    taken = {call.id for message in before for call in message.tool_calls}
+    blocks: list[Block] = []
+    for block in answer.blocks:
+        if isinstance(block, ToolCall):
+            if not block.id or block.id in taken:
+                block = replace(block, id=new_id("tool"))
+            taken.add(block.id)
+        blocks.append(block)
+    return replace(answer, blocks=tuple(blocks))
 
 
 def _cause(failure: ProviderError) -> str:

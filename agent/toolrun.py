@@ -10,15 +10,14 @@ from pathlib import Path
 
 from agent.events import Event, ToolFinished, ToolOutput, ToolStarted
 from agent.harmless import harmless
-from agent.host import Host, MessageAdded
+from agent.host import Host
+from agent.recording import Recorder
 from agent.rig import Rig
-from agent.state import AgentState
 from agent.tools.contract import Arguments, BadArguments, Intent, Outcome, Tool, ToolContext
 from providers.call import new_id
 from providers.types import Message, ToolCall, ToolResult
 
 MOVED = "While this waited for permission, its path came to lead somewhere else. Look again, then repeat it."
-INTERRUPTED = "Interrupted by the person before it finished; what it had done so far may stand."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +45,19 @@ class Unready:
 
 
 class ToolRun:
-    """Answers every call of one message exactly once, whatever happens: also when it is cancelled."""
+    """Answers every call of one message; left before its end, it leaves the rest for the loop to answer."""
 
-    def __init__(self, state: AgentState, host: Host, rig: Rig, calls: tuple[ToolCall, ...]) -> None:
-        self._state = state
+    def __init__(self, host: Host, rig: Rig, recorder: Recorder, calls: tuple[ToolCall, ...]) -> None:
         self._host = host
         self._rig = rig
+        self._recorder = recorder
         self._calls = calls
-        self._answered: set[str] = set()
 
     async def events(self) -> AsyncGenerator[Event]:
-        try:
-            for batch in _batches(self._calls, self._prepare):
-                async with aclosing(self._run_batch(batch)) as events:
-                    async for event in events:
-                        yield event
-        except BaseException:
-            await asyncio.shield(self._answer_open())
-            raise
+        for batch in _batches(self._calls, self._prepare):
+            async with aclosing(self._run_batch(batch)) as events:
+                async for event in events:
+                    yield event
 
     def _prepare(self, call: ToolCall) -> Ready | Unready:
         tool = self._rig.toolbox.find(call.name)
@@ -148,28 +142,12 @@ class ToolRun:
             is_error=outcome.is_error,
             images=outcome.images,
         )
-        await self._answer(call, result)
+        await self._recorder.add(Message(new_id("msg"), "tool", (result,)))
         return ToolFinished(call, result.text, self._host.redact(harmless(outcome.display)), outcome.is_error)
-
-    async def _answer(self, call: ToolCall, result: ToolResult) -> None:
-        self._answered.add(call.id)
-        message = Message(new_id("msg"), "tool", (result,))
-        self._state.messages.append(message)
-        await self._host.record(MessageAdded(message))
-
-    async def _answer_open(self) -> None:
-        for call in self._calls:
-            if call.id not in self._answered:
-                await self._answer(call, ToolResult(call.id, call.name, INTERRUPTED, is_error=True))
 
 
 def places(intent: Intent) -> tuple[Path, ...]:
     return tuple(path.resolve() for path in intent.paths)
-
-
-def refused(call: ToolCall, reason: str) -> Message:
-    """The message that answers a call which was not run."""
-    return Message(new_id("msg"), "tool", (ToolResult(call.id, call.name, reason, is_error=True),))
 
 
 def _batches(

@@ -8,8 +8,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from agent.recording import INTERRUPTED, refused
 from agent.state import AgentState
-from agent.toolrun import INTERRUPTED, refused
 from providers.errors import ConfigurationError
 from providers.provider import Provider
 from providers.types import Message, ModelRef, Prefix
