@@ -1,19 +1,19 @@
 """The errors a provider can raise.
 
-    CachetError                      one clear line: thing, cause, next step
-    ├── ConfigurationError           the person's settings or arguments (exit code 2)
-    │   ├── MissingKey
-    │   └── UnknownModel
-    ├── BudgetReached                the person's own limit (exit code 3)
-    └── ProviderError                a model call failed (exit code 4 when it could not be made, else 1)
-        ├── KeyRefused               401, 403
-        ├── ModelNotFound            404
-        ├── RequestRejected          400, 413, 422
-        │   └── ContextOverflow      the conversation is longer than the model's context window
-        ├── Unreachable              no connection                        retryable
-        ├── RateLimited              429                                  retryable
-        ├── ServerFault              5xx, overloaded, an error mid-stream  retryable
-        └── StreamTruncated          the stream ended before its terminal marker  retryable
+CachetError                      one clear line: thing, cause, next step
+├── ConfigurationError           the person's settings or arguments (exit code 2)
+│   ├── MissingKey
+│   └── UnknownModel
+├── BudgetReached                the person's own limit (exit code 3)
+└── ProviderError                a model call failed (exit code 4 when it could not be made, else 1)
+    ├── KeyRefused               401, 403
+    ├── ModelNotFound            404
+    ├── RequestRejected          400, 413, 422
+    │   └── ContextOverflow      the conversation is longer than the model's context window
+    ├── Unreachable              no connection                        retryable
+    ├── RateLimited              429                                  retryable
+    ├── ServerFault              5xx, overloaded, an error mid-stream  retryable
+    └── StreamTruncated          the stream ended before its terminal marker  retryable
 """
 
 from __future__ import annotations
