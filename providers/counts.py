@@ -6,12 +6,15 @@ import math
 
 from providers.types import JSON, JSONObject
 
+LARGEST = 10**15
+"""Tokens. More is no count: nobody was ever billed for it, and sums of such numbers fit no float."""
+
 
 def count(value: JSON) -> int | None:
     """A token count, or None where the wire said nothing usable.
 
     Whole numbers count, as do floats and numeric text (`12.0`, `"12"`). Absent, null, bool, NaN, infinite,
-    negative and other values are None, never an exception.
+    negative, absurdly large and other values are None, never an exception.
     """
     if isinstance(value, str):
         try:
@@ -20,7 +23,7 @@ def count(value: JSON) -> int | None:
             return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if (isinstance(value, float) and not math.isfinite(value)) or value < 0:
+    if (isinstance(value, float) and not math.isfinite(value)) or not 0 <= value <= LARGEST:
         return None
     return int(value)
 

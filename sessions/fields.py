@@ -60,7 +60,7 @@ class Fields:
         """A token count: 0 where none is given (see `providers.counts`)."""
         value = self._left.pop(key, None)
         if (
-            type(value) is int and value >= 0
+            type(value) is int and 0 <= value <= counts.LARGEST
         ):  # nearly always, and this is asked for every call of every session
             return value
         return counts.count(value) or 0
@@ -90,8 +90,14 @@ class Fields:
 
 
 def timestamp(seconds: float) -> str:
-    """Seconds since the epoch as the journal writes them: `2026-11-22T09:30:00.123Z`."""
-    moment = datetime.fromtimestamp(seconds, UTC)
+    """Seconds since the epoch as the journal writes them: `2026-11-22T09:30:00.123Z`.
+
+    What no calendar holds, as a foreign file may have it, is the epoch itself.
+    """
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        moment = datetime.fromtimestamp(0, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 

@@ -78,7 +78,26 @@ def test_numbers_and_numeric_text_count(said: object, tokens: int) -> None:
 
 @pytest.mark.parametrize(
     "said",
-    [None, True, False, -1, "-1", "many", "", float("nan"), float("inf"), "nan", "inf", [], {}, [3], b"3"],
+    [
+        None,
+        True,
+        False,
+        -1,
+        "-1",
+        "many",
+        "",
+        float("nan"),
+        float("inf"),
+        "nan",
+        "inf",
+        [],
+        {},
+        [3],
+        b"3",
+        10**400,
+        1e300,
+        "1e300",
+    ],
 )
 def test_nonsense_is_no_count_and_no_exception(said: object) -> None:
     assert count(said) is None
