@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-from agent.harmless import harmless
+from agent.harmless import harmless, one_line
 
 GAP = 3
 """Cells between two columns."""
@@ -28,7 +28,7 @@ def print_table(
     """A table on stdout. Columns at the places `text` stand to the left, the others to the right.
 
     Where the terminal is too narrow for all, only those at the places `narrow` are shown, and the column
-    `gives_way` is cut. The others never are: half a number is a wrong number.
+    `gives_way` is cut. The others never are: half a number is a wrong number. No cell can steer the terminal.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -36,6 +36,7 @@ def print_table(
     from rich.text import Text
 
     console = Console(highlight=False)
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = _widths(headings, rows, range(len(headings)))
     excess = _excess(widths, console.width)
     if excess > 0 and widths[gives_way] - excess < COMFORTABLE:

@@ -90,11 +90,12 @@ def show_one(text: str, *, as_json: bool) -> None:
         print(json.dumps({**session_object(about), "messages": messages}, indent=2, ensure_ascii=False))
         return
     for line in (*told.notices, *conversation.repairs):
-        print(f"note: {line}", file=sys.stderr)
+        print(f"note: {harmless(line)}", file=sys.stderr)
     _print_conversation(conversation)
     usage = about.usage
     print(
-        f"{about.id} · {about.model or 'no model'} · {figures.plural(about.turns, 'turn')} · "
+        f"{one_line(about.id)} · {one_line(about.model) or 'no model'} · "
+        f"{figures.plural(about.turns, 'turn')} · "
         f"{figures.tokens(usage.prompt_tokens)} in, {figures.tokens(usage.output_tokens)} out, "
         f"cache {figures.percent(usage.cache_hit_rate)} · {cost_of(about)}"
     )
