@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -98,5 +99,7 @@ def _git_state(root: Path) -> str:
         head = (place / "HEAD").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return ""
-    branch = head.removeprefix("ref: refs/heads/")
-    return harmless(f"Git branch: {branch}" if branch != head else f"Git: detached at {head[:12]}")
+    # A project's `.git` may lead to any file; only what is a HEAD is told.
+    if branch := re.fullmatch(r"ref: refs/heads/(\S{1,255})", head):
+        return harmless(f"Git branch: {branch[1]}")
+    return f"Git: detached at {head[:12]}" if re.fullmatch(r"[0-9a-f]{40,64}", head) else ""

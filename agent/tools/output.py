@@ -86,7 +86,7 @@ class Output:
     def _open(self) -> None:
         """Start the file with what there is. Where that fails, /dev/null takes its place."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make_private(self._path.parent)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         except OSError:
             descriptor = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
@@ -141,6 +141,13 @@ class _Live:
         if self._shown > LIVE_LIMIT:
             text = f"{text[:LIVE_LIMIT]}\n[... more output is not shown here ...]\n"
         self._emit(text)
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder and its missing parents, for their owner only: `mkdir` gives parents any mode."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _text(data: bytes | bytearray) -> str:
