@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 
 from agent.permissions import Mode
@@ -57,13 +58,18 @@ def masked(secret: str) -> str:
     return MASKED + (secret[-SHOWN_END:] if len(secret) >= SHORTEST_WITH_END else "")
 
 
+def without_password(url: str) -> str:
+    """The address with the name and password in front of its host masked, if there are any."""
+    return re.sub(r"(?<=//)[^/?#]*@", f"{MASKED}@", url)
+
+
 def _keys(environ: Mapping[str, str]) -> dict[str, JSON]:
     return {name: masked(environ[name]) for name in KEY_VARIABLES.values() if environ.get(name, "").strip()}
 
 
 def _provider(settings: ProviderSettings) -> dict[str, JSON]:
     return {
-        "base_url": settings.base_url,
+        "base_url": settings.base_url and without_password(settings.base_url),
         "api_key": masked(settings.api_key) if settings.api_key else None,
         "headers": {name: masked(value) for name, value in settings.headers.items()},
         "quirks": sorted(settings.quirks),

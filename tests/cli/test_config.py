@@ -220,5 +220,12 @@ def test_the_shown_configuration_masks_every_secret(home: Path, project: Path) -
     assert view["keys"] == {"OPENAI_API_KEY": "••••5678"}
 
 
+def test_a_password_in_an_address_is_masked(home: Path, project: Path) -> None:
+    configured(home, '[providers.x]\nbase_url = "http://me:hunter2@host:1/v1?a=b@c"')
+    view = effective(Place(home, project, {}), load(home, project, {}))
+    assert "hunter2" not in str(view)
+    assert "http://••••@host:1/v1?a=b@c" in str(view)
+
+
 def test_of_a_short_secret_nothing_is_shown() -> None:
     assert masked("sk-1234") == "••••"
