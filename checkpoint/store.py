@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from checkpoint.places import make_private, session_folder
-from checkpoint.types import Capture, CheckpointError, Snapshot, Totals
-from checkpoint.writing import json_bytes, write_whole
+from checkpoint.types import Capture, CheckpointError, CheckpointUnwritable, Snapshot, Totals
+from checkpoint.writing import json_bytes, why_unwritable, write_whole
 
 FORMAT_VERSION = 1
 _PROMPT_LENGTH = 80
@@ -84,9 +84,17 @@ class SnapshotStore:
         return max(self._numbers(), default=-1) + 1
 
     def save(self, snapshot: Snapshot) -> Snapshot:
-        """Write it, whole or not at all; keys this version doesn't know are kept. Raises OSError."""
-        make_private(self.folder)
-        write_whole(snapshot.path, json_bytes(_body(snapshot), indent=2))
+        """Write it, whole or not at all; keys this version doesn't know are kept.
+
+        Raises CheckpointUnwritable.
+        """
+        try:
+            make_private(self.folder)
+            write_whole(snapshot.path, json_bytes(_body(snapshot), indent=2))
+        except OSError as error:
+            raise CheckpointUnwritable(
+                f"Cannot write the checkpoint {snapshot.path}: {why_unwritable(error)}"
+            ) from error
         return snapshot
 
     def remove(self) -> None:
@@ -99,8 +107,12 @@ class SnapshotStore:
     def _numbers(self) -> tuple[int, ...]:
         try:
             names = os.listdir(self.folder)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ()
+        except OSError as error:
+            raise CheckpointUnwritable(
+                f"Cannot list the checkpoints in {self.folder}: {why_unwritable(error)}"
+            ) from error
         stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
         return tuple(sorted(int(stem) for stem in stems if stem.isascii() and stem.isdigit()))
 
@@ -124,7 +136,7 @@ def make_snapshot(
 
     `number` is the next free one unless given; `message` the conversation's last message; `before` the tree
     before the turn's first change, `capture` the files now; `created` is now unless given. Tokens are the
-    state's totals to date: rewinding takes none of them back. Raises OSError when it can't be written.
+    state's totals to date: rewinding takes none of them back. Raises CheckpointUnwritable.
     """
     number = store.next_number() if number is None else number
     files = capture or Capture("")

@@ -12,6 +12,10 @@ class CheckpointError(Exception):
     """A checkpoint could not be made, found or restored; the text says which, why, and what to do."""
 
 
+class CheckpointUnwritable(CheckpointError, OSError):
+    """The system would not write: no space, no permission, an I/O error."""
+
+
 class Totals(Protocol):
     """What `make_snapshot` reads of a conversation's state, in tokens; `agent.state.AgentState` has it."""
 

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
 from pathlib import Path
 from typing import Any
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+BARRED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR})
+
+
+def why_unwritable(error: OSError) -> str:
+    """How the line of an error ends when a file below Cachet's own folder could not be written."""
+    cause = (error.strerror or str(error)).lower()
+    if error.errno in FULL:
+        return f"{cause}. Free some space, then try again."
+    if error.errno in BARRED:
+        return f"{cause}. Let yourself write there, or set CACHET_HOME to a folder where you may."
+    return f"{cause}. Try again; if it stays, set CACHET_HOME to a folder on another disk."
 
 
 def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:

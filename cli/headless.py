@@ -50,37 +50,56 @@ class Run:
     stop_reason: str = "error"
     is_error: bool = True
     checkpoint: str | None = None
+    session: Session | None = None
     calls_before: int = 0
-    usage_before: Usage = field(default_factory=Usage)
+
+
+class OutputLost(CachetError):
+    """What was to be printed could not be: a full disk behind a redirection."""
 
 
 async def headless(errand: Errand) -> int:
     """Run the prompt; the exit code. The result goes to stdout, an error's one line to stderr as well."""
     run = Run()
-    session: Session | None = None
+    try:
+        with _terminable():
+            code = await _attempt(errand, run)
+    except Exception as error:  # a fault of ours, or no output left: what it cost is told all the same
+        run.result, run.is_error = explain(error), True
+        _leave_usage(errand, run)
+        if not isinstance(error, OutputLost | BrokenPipeError):
+            _tell(errand, run)
+        raise
+    left = _leave_usage(errand, run)
+    _tell(errand, run)
+    return code or (ExitCode.DONE if left else ExitCode.FAILED)
+
+
+async def _attempt(errand: Errand, run: Run) -> int:
+    """Run the prompt to its end, whichever that is, and close the session; the exit code."""
     code: int = ExitCode.DONE
-    with _terminable():
-        try:
-            session = await _open(errand)
-            for line in session.repairs:
-                print(f"note: {line}", file=sys.stderr)
-            run.calls_before, run.usage_before = len(session.calls), session.usage
-            async for event in session.turn(errand.prompt):
-                _follow(run, event)
-                if errand.output_format is OutputFormat.STREAM_JSON:
-                    _print_json(event_object(event))
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            code, run.result, run.stop_reason = ExitCode.INTERRUPTED, "interrupted", "interrupted"
-            complain(run.result)
-        except (CachetError, CheckpointError, OSError) as error:
-            code, run.result = exit_code(error), explain(error)
-            complain(run.result)
-        finally:
-            if session is not None:
-                with suppress(CheckpointError):
-                    run.checkpoint = run.checkpoint or _latest_checkpoint(session)
-                await asyncio.shield(session.close())
-    _tell(errand, run, session)
+    try:
+        run.session = session = await _open(errand)
+        for line in session.repairs:
+            print(f"note: {line}", file=sys.stderr)
+        run.calls_before = len(session.calls)
+        async for event in session.turn(errand.prompt):
+            _follow(run, event)
+            if errand.output_format is OutputFormat.STREAM_JSON:
+                _print(_json(event_object(event)))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        code, run.result, run.stop_reason = ExitCode.INTERRUPTED, "interrupted", "interrupted"
+        complain(run.result)
+    except (OutputLost, BrokenPipeError):
+        raise
+    except (CachetError, CheckpointError, OSError) as error:
+        code, run.result = exit_code(error), explain(error)
+        complain(run.result)
+    finally:
+        if run.session is not None:
+            with suppress(CheckpointError):
+                run.checkpoint = run.checkpoint or _latest_checkpoint(run.session)
+            await asyncio.shield(run.session.close())
     return code
 
 
@@ -102,27 +121,37 @@ def _follow(run: Run, event: Event) -> None:
             pass
 
 
-def _tell(errand: Errand, run: Run, session: Session | None) -> None:
-    if errand.output_format is OutputFormat.TEXT:
-        if not run.is_error:
-            print(run.result)
-    else:
-        result = result_object(run, session, errand.model)
-        if errand.output_format is OutputFormat.STREAM_JSON:
-            result = {"type": "result", **result}
-        _print_json(result)
-    if errand.usage_file is not None:
-        _write(
-            errand.usage_file,
-            json.dumps(result_object(run, session, errand.model), ensure_ascii=False, indent=2),
-        )
+def _tell(errand: Errand, run: Run) -> None:
+    """Print the result. Raises OutputLost."""
+    match errand.output_format:
+        case OutputFormat.TEXT:
+            if not run.is_error:
+                _print(run.result)
+        case OutputFormat.JSON:
+            _print(_json(result_object(run, errand.model)))
+        case OutputFormat.STREAM_JSON:
+            _print(_json({"type": "result", **result_object(run, errand.model)}))
 
 
-def result_object(run: Run, session: Session | None, model: ModelRef | None) -> dict[str, JSON]:
+def _leave_usage(errand: Errand, run: Run) -> bool:
+    """Write `--usage-file` if it is wanted; whether nothing went wrong."""
+    if errand.usage_file is None:
+        return True
+    text = _json(result_object(run, errand.model), indent=2)
+    try:
+        errand.usage_file.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        complain(f"Cannot write --usage-file {errand.usage_file}: {error.strerror}. Name another place.")
+        return False
+    return True
+
+
+def result_object(run: Run, model: ModelRef | None) -> dict[str, JSON]:
     """The one object of `--output-format json`.
 
     Usage and cost are this run's; `docs/usage.md` explains the keys.
     """
+    session = run.session
     calls = session.calls[run.calls_before :] if session else []
     usage = sum((call.usage for call in calls), Usage())
     costs = [call.cost for call in calls]
@@ -160,12 +189,18 @@ def _latest_checkpoint(session: Session) -> str | None:
     return str(made[-1].path) if made else None
 
 
-def _print_json(value: dict[str, JSON]) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+def _json(value: dict[str, JSON], *, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
-def _write(path: Path, text: str) -> None:
+def _print(text: str) -> None:
+    """Raises OutputLost; a reader that left is not that, and ends the program quietly."""
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        complain(f"--usage-file {path}: {error.strerror}")
+        raise OutputLost(
+            f"Cannot write to standard output: {error.strerror}. "
+            "Nothing is lost, the session has it: agent sessions list"
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ def run(version: str) -> NoReturn:
 
     An error is one line on stderr; `--debug`, anywhere before `--`, shows its traceback too.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a model's words may have no form in its encoding
     words, debug = _without_debug(sys.argv[1:])
     sys.exit(execute(words, version=version, debug=debug))
 

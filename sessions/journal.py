@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from checkpoint.places import make_private
+from checkpoint.writing import why_unwritable
 from providers.errors import CachetError
 from sessions.lines import decode, encode
 from sessions.records import FORMAT_VERSION, Record, SessionLine
@@ -113,7 +114,7 @@ class Journal:
                 f"The session {path} exists already. Resume it: agent resume {path.stem}"
             ) from error
         except OSError as error:
-            raise JournalUnwritable(f"Cannot begin the session {path}: {_why(error)}.") from error
+            raise JournalUnwritable(f"Cannot begin the session {path}: {why_unwritable(error)}") from error
         journal = cls._locked(path, descriptor)
         try:
             journal.append(first, sync=True)
@@ -132,7 +133,7 @@ class Journal:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
         except OSError as error:
-            raise JournalUnwritable(f"Cannot write the session {path}: {_why(error)}.") from error
+            raise JournalUnwritable(f"Cannot write the session {path}: {why_unwritable(error)}") from error
         journal = cls._locked(path, descriptor)
         version = _first_version(descriptor)
         if version > FORMAT_VERSION:
@@ -152,7 +153,7 @@ class Journal:
             ) from error
         except OSError as error:
             os.close(descriptor)
-            raise JournalUnwritable(f"Cannot lock the session {path}: {_why(error)}.") from error
+            raise JournalUnwritable(f"Cannot lock the session {path}: {why_unwritable(error)}") from error
         _label(path)
         return cls(path, descriptor)
 
@@ -178,11 +179,10 @@ class Journal:
                     if sync:
                         os.fsync(self._descriptor)
             except OSError as error:
-                raise JournalUnwritable(self._failed(_why(error))) from error
+                raise JournalUnwritable(self._failed(why_unwritable(error))) from error
         if written < len(data):
-            raise JournalUnwritable(
-                self._failed(f"only {written} of {len(data)} bytes went through (disk full?)")
-            )
+            cut = f"only {written} of {len(data)} bytes went through. Free some space, then try again."
+            raise JournalUnwritable(self._failed(cut))
 
     def close(self) -> None:
         """Let another process write. Closing twice is fine."""
@@ -206,7 +206,7 @@ class Journal:
         return size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
 
     def _failed(self, why: str) -> str:
-        return f"Cannot write the session {self.path}: {why}. Free some space, then send the prompt again."
+        return f"Cannot write the session {self.path}: {why}"
 
 
 def _first_version(descriptor: int) -> int:

@@ -65,8 +65,11 @@ class Keeper:
         return Rewind(self._files, self._store)
 
     def begin(self, moment: Moment) -> None:
-        """See to it that there is a checkpoint 0: the files before the first turn. Returns at once."""
-        if self._start is None:
+        """See to it that there is a checkpoint of the files before this turn. Returns at once.
+
+        That is checkpoint 0, or the end of the turn before; one that a crash cut short left none.
+        """
+        if self._start is None or _failed(self._start):
             self._start = asyncio.create_task(self._make_first(moment))
 
     async def before_change(self, paths: Iterable[Path]) -> None:
@@ -85,12 +88,16 @@ class Keeper:
         self._named |= fresh
 
     async def snapshot(self, moment: Moment) -> Snapshot:
-        """Write the checkpoint at a turn's end. Raises OSError."""
+        """Write the checkpoint at a turn's end. Raises CheckpointUnwritable."""
         if self._start is not None:
             await asyncio.shield(self._start)
         before, self._before = self._before, None
         number = await asyncio.to_thread(self._store.next_number)
-        made = await self._save(moment, number, before)
+        try:
+            made = await self._save(moment, number, before)
+        except OSError:
+            self._start = None  # the next turn begins with the checkpoint that this one owes
+            raise
         self._pack()
         return made
 
@@ -122,8 +129,9 @@ class Keeper:
         await asyncio.gather(*filter(None, (self._start, self._packing)), return_exceptions=True)
 
     async def _make_first(self, moment: Moment) -> None:
-        if await asyncio.to_thread(self._store.next_number) == 0:
-            await self._save(moment, 0, None)
+        made = await asyncio.to_thread(self._store.list)
+        if not any(snapshot.message == moment.message for snapshot in made):
+            await self._save(moment, await asyncio.to_thread(self._store.next_number), None)
 
     async def _save(self, moment: Moment, number: int, before: Kept | None) -> Snapshot:
         kept = await self._capture(str(number), ())
@@ -153,3 +161,7 @@ class Keeper:
     def _pack(self) -> None:
         if self._packing is None or self._packing.done():
             self._packing = asyncio.create_task(asyncio.to_thread(self._files.maintain))
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from providers.types import Image, Message, ModelRef, Prefix, Text, ToolCall, Us
 from sessions.bill import Bill, Cost, cost_of
 from sessions.chronicle import Chronicle
 from sessions.gate import Gate
-from sessions.journal import read
+from sessions.journal import JournalError, read
 from sessions.keeper import Keeper, Moment, RewindPlan, Rewound
 from sessions.records import CallLine
 from sessions.rehydrate import rehydrate
@@ -167,9 +167,13 @@ class Session:
                         finished = event
                     else:
                         yield event
-        finally:
+        except BaseException:
             self._keeper.begin(before)
-            snapshot = await asyncio.shield(self._finish_turn(prompt))
+            with suppress(CheckpointError, JournalError):  # what ended the turn is what its caller must hear
+                await asyncio.shield(self._finish_turn(prompt))
+            raise
+        self._keeper.begin(before)
+        snapshot = await asyncio.shield(self._finish_turn(prompt))
         yield CheckpointMade(snapshot.number, str(snapshot.path), snapshot.files_off)
         if finished is not None:
             yield finished

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from checkpoint.places import make_private
+from checkpoint.writing import why_unwritable
 from providers.call import new_id
 from providers.types import JSON
 from sessions.catalog import journal_path
@@ -38,8 +39,7 @@ def write(imported: Imported, session: str, origin: Origin, home: Path, cwd: Pat
         finally:
             draft.unlink()
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise JournalUnwritable(f"Cannot write the session {path}: {reason}.") from error
+        raise JournalUnwritable(f"Cannot write the session {path}: {why_unwritable(error)}") from error
     return path
 
 
