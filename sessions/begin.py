@@ -59,8 +59,14 @@ async def fork(setup: Setup, path: Path, *, model: ModelRef | None = None) -> Se
     digest = hashlib.sha256(await asyncio.to_thread(path.read_bytes)).hexdigest()
     first = _first_line(setup, Origin(kind="fork", path=str(path), sha256=digest, inherited=old.state.usage))
     prefix, provider = _prefix_and_provider(setup, old.prefix, model, first.session)
+    if prefix != old.prefix:
+        old.state.previous_end = None
     session = _new(setup, first, prefix, provider, old.state)
-    await session.adopt([*old.state.messages, *_interrupted(old)])
+    try:
+        await session.adopt([*old.state.messages, *_interrupted(old)])
+    except BaseException:
+        await session.close()
+        raise
     return session
 
 

@@ -51,8 +51,9 @@ class Bill:
 
     @property
     def latest(self) -> CallLine | None:
-        """The latest call of the main conversation."""
-        return next((call for call in reversed(self.calls) if call.purpose == "main"), None)
+        """The latest call of the main conversation that was answered: one that failed tells of no cache."""
+        answered = (call for call in reversed(self.calls) if call.purpose == "main" and call.answered)
+        return next(answered, None)
 
     def check(self) -> None:
         """Raise BudgetReached when one more model call would go over a limit."""
@@ -67,10 +68,10 @@ class Bill:
         if self.limits.max_cost is None:
             return
         spent = cost_of(made)
-        if spent.unknown_calls:
+        if unknown := next((call.model for call in made if call.cost is None), None):
             raise BudgetReached(
-                f"Stopped: --max-cost is set, but no price is known for {made[-1].model}. "
-                f'Set one under [prices."{made[-1].model}"] in config.toml, or leave --max-cost out.'
+                f"Stopped: --max-cost is set, but no price is known for {unknown}. "
+                f'Set one under [prices."{unknown}"] in config.toml, or leave --max-cost out.'
             )
         if spent.known >= self.limits.max_cost:
             raise BudgetReached(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from agent.host import CallReport
@@ -13,7 +14,7 @@ from providers.call import new_id
 from providers.pricing import Rates, price
 from providers.types import JSON, JSONObject, Message, ModelRef, Prefix
 from sessions.fields import timestamp
-from sessions.journal import Journal
+from sessions.journal import Journal, JournalError, JournalUnwritable
 from sessions.records import (
     CallLine,
     CheckpointLine,
@@ -30,7 +31,8 @@ class Chronicle:
     """The journal's pen. The file begins with the first fact: a chat that was opened and left leaves nothing.
 
     Every method returns when the line is written; those for a person's message, a call, a checkpoint and a
-    repair when it is on disk. They raise JournalError where that failed.
+    repair when it is on disk. They raise JournalError where that failed, and can be called again. A call's
+    line that could not be written is owed: it was billed, and is written before anything else that can be.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Chronicle:
         self._first = first
         self._journal = journal
         self._prefix: Prefix | None = None
+        self._owed: list[CallLine] = []
         self._rates = rates
 
     def begin_with(self, prefix: Prefix) -> None:
@@ -57,13 +60,13 @@ class Chronicle:
 
     async def message(self, message: Message, *, call: str | None = None, turn: str | None = None) -> None:
         line = MessageLine(id=message.id, parent=self.head, at=_now(), message=message, call=call, turn=turn)
-        self.head = message.id
         await self._write(line, sync=message.role == "user")
+        self.head = message.id
 
-    async def call(self, report: CallReport, model: ModelRef) -> CallLine:
-        """Book a model call. `model` is the one asked for, by which it is priced."""
+    async def priced(self, report: CallReport, model: ModelRef) -> CallLine:
+        """The ledger's line for a call, to be booked. `model` is the one asked for: its price applies."""
         priced = await asyncio.to_thread(price, model, report.usage, at=report.started, overrides=self._rates)
-        line = CallLine(
+        return CallLine(
             id=report.id,
             parent=self.head,
             at=_now(),
@@ -82,13 +85,16 @@ class Chronicle:
             stop_reason=report.stop_reason,
             outcome=report.outcome,
         )
-        await self._write(line, sync=True)
-        return line
+
+    async def book(self, line: CallLine) -> None:
+        """Write the line of a call that was made."""
+        self._owed.append(line)
+        await self._pay()
 
     async def move_head(self, message: str | None, reason: str) -> None:
         line = HeadLine(id=new_id("head"), parent=self.head, at=_now(), message=message, reason=reason)
-        self.head = message
         await self._write(line, sync=True)
+        self.head = message
 
     async def checkpoint(self, snapshot: Snapshot) -> None:
         line = CheckpointLine(
@@ -107,15 +113,33 @@ class Chronicle:
         await self._write(line, sync=True)
 
     def close(self) -> None:
-        if self._journal is not None:
-            self._journal.close()
+        if self._journal is None:
+            return
+        with suppress(JournalError):
+            for line in self._owed:
+                self._journal.append(line, sync=True)
+        self._journal.close()
 
     async def _write(self, record: Record, *, sync: bool) -> None:
+        await self._pay()
+        await self._put(record, sync=sync)
+
+    async def _pay(self) -> None:
+        while self._owed:
+            try:
+                await self._put(self._owed[0], sync=True)
+            except JournalUnwritable as error:
+                if error.written:
+                    del self._owed[0]
+                raise
+            del self._owed[0]
+
+    async def _put(self, record: Record, *, sync: bool) -> None:
         journal = self._journal or await self._begin()
         if self._prefix is not None:
-            prefix, self._prefix = self._prefix, None
-            line = PrefixLine(id=new_id("prefix"), parent=record.parent, at=_now(), prefix=prefix)
+            line = PrefixLine(id=new_id("prefix"), parent=record.parent, at=_now(), prefix=self._prefix)
             journal.append(line, sync=False)
+            self._prefix = None
         if sync:
             await asyncio.to_thread(journal.append, record, sync=True)
         else:

@@ -32,6 +32,9 @@ class JournalNewer(JournalError):
 class JournalUnwritable(JournalError, OSError):
     """The system would not write: no space, no permission, an I/O error."""
 
+    written = False
+    """The line is in the file all the same, only not surely on the disk."""
+
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
@@ -120,6 +123,7 @@ class Journal:
             journal.append(first, sync=True)
             _sync_folder(path.parent)
         except BaseException:
+            path.unlink(missing_ok=True)  # or it could not be begun again
             journal.close()
             raise
         return journal
@@ -179,7 +183,9 @@ class Journal:
                     if sync:
                         os.fsync(self._descriptor)
             except OSError as error:
-                raise JournalUnwritable(self._failed(why_unwritable(error))) from error
+                failure = JournalUnwritable(self._failed(why_unwritable(error)))
+                failure.written = self._ends_whole
+                raise failure from error
         if written < len(data):
             cut = f"only {written} of {len(data)} bytes went through. Free some space, then try again."
             raise JournalUnwritable(self._failed(cut))

@@ -95,6 +95,11 @@ class CallLine(Line):
     stop_reason: str | None
     outcome: str
 
+    @property
+    def answered(self) -> bool:
+        """Whether the provider had read the prompt, so that its cache may hold it."""
+        return self.time_to_first_token is not None or (self.usage.prompt_tokens > 0 and not self.estimated)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadLine(Line):

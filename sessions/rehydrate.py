@@ -124,7 +124,7 @@ def _begins_turn(line: MessageLine) -> bool:
 
 
 def _previous_end(lines: Sequence[Record], live: Live) -> str | None:
-    """The last message sent by the latest whole call whose conversation is still live.
+    """The last message sent by the latest answered call whose conversation is still live, broken off or not.
 
     Only calls with the present prefix count: what an earlier one left in the cache begins otherwise.
     """
@@ -134,8 +134,8 @@ def _previous_end(lines: Sequence[Record], live: Live) -> str | None:
         match line:
             case PrefixLine():
                 return None
-            case CallLine(purpose="main", outcome="ok") if (end := ends.get(line.id, line.parent)) in sent:
-                return end
+            case CallLine(purpose="main") if line.answered and ends.get(line.id, line.parent) in sent:
+                return ends.get(line.id, line.parent)
             case _:
                 pass
     return None

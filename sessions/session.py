@@ -18,6 +18,7 @@ from agent.permissions import Policy
 from agent.prompt import SYSTEM, opening
 from agent.rig import Rig
 from agent.secrets import Redactor, child_environment
+from agent.settled import settled
 from agent.state import AgentState
 from agent.tools.contract import FilesSeen, Intent
 from checkpoint.types import CheckpointError, Snapshot
@@ -52,7 +53,7 @@ class Session:
         title: str = "",
         repairs: tuple[str, ...] = (),
     ) -> None:
-        self.setup = setup
+        self._setup = setup
         self.id = session_id
         self.prefix = prefix
         self.provider = provider
@@ -70,6 +71,8 @@ class Session:
         self._environment = child_environment(setup.environ, pass_env=setup.pass_env)
         self._seen = FilesSeen()
         self._pending_context: list[str] = []
+        self._context_sent = 0
+        """How many of these stand before the prompt that is being sent."""
         self._turn: str | None = None
         self._window: int | None = None
 
@@ -81,8 +84,13 @@ class Session:
         return self._chronicle.path
 
     @property
+    def setup(self) -> Setup:
+        """What a session in this one's place begins with: the policy is the one in force now."""
+        return replace(self._setup, policy=self.policy)
+
+    @property
     def cwd(self) -> Path:
-        return self.setup.workspace.root
+        return self._setup.workspace.root
 
     @property
     def model(self) -> ModelRef:
@@ -100,7 +108,7 @@ class Session:
 
     @property
     def last_call(self) -> CallLine | None:
-        """The latest call of the main conversation."""
+        """The latest call of the main conversation that was answered."""
         return self._bill.latest
 
     @property
@@ -123,10 +131,15 @@ class Session:
 
     @property
     def warm_until(self) -> float | None:
-        """When the provider's cache entry expires, seconds since the epoch; None where it doesn't say."""
+        """When the provider's cache entry expires, seconds since the epoch; None where it doesn't say.
+
+        None also where this model has answered nothing yet: what another one keeps is of no use to it.
+        """
         keeps = lifetime(self.prefix)
         call = self.last_call
-        return call.started + keeps if call and keeps is not None else None
+        if call is None or keeps is None or call.model != str(self.model):
+            return None
+        return call.started + keeps
 
     async def context_window(self) -> int | None:
         """The model's context window in tokens, asked once."""
@@ -170,20 +183,21 @@ class Session:
         except BaseException:
             self._keeper.begin(before)
             with suppress(CheckpointError, JournalError):  # what ended the turn is what its caller must hear
-                await asyncio.shield(self._finish_turn(prompt))
+                await settled(self._finish_turn(prompt))
             raise
         self._keeper.begin(before)
-        snapshot = await asyncio.shield(self._finish_turn(prompt))
+        snapshot = await settled(self._finish_turn(prompt))
         yield CheckpointMade(snapshot.number, str(snapshot.path), snapshot.files_off)
         if finished is not None:
             yield finished
 
     async def _before_prompt(self) -> list[Text]:
         """The blocks that stand before what the person wrote, in the same message."""
-        context, self._pending_context = self._pending_context, []
+        context = list(self._pending_context)
+        self._context_sent = len(context)
         if not self.state.messages:
             now = datetime.now().astimezone()
-            text = await asyncio.to_thread(opening, self.setup.workspace, now=now, home=self.setup.home)
+            text = await asyncio.to_thread(opening, self._setup.workspace, now=now, home=self._setup.home)
             context.insert(0, text)
         return [Text(self._redactor.redact(text)) for text in context]
 
@@ -191,12 +205,12 @@ class Session:
         return Rig(
             provider=self.provider,
             prefix=self.prefix,
-            toolbox=self.setup.toolbox,
-            workspace=self.setup.workspace,
+            toolbox=self._setup.toolbox,
+            workspace=self._setup.workspace,
             environment=self._environment,
             scratch=self._scratch,
             seen=self._seen,
-            retry=self.setup.retry,
+            retry=self._setup.retry,
         )
 
     async def _finish_turn(self, prompt: str) -> Snapshot:
@@ -220,8 +234,12 @@ class Session:
         match fact:
             case MessageAdded(message, call_id):
                 await self._chronicle.message(message, call=call_id, turn=self._turn)
+                if message.id == self._turn:
+                    del self._pending_context[: self._context_sent]
             case CallMade(report):
-                self.calls.append(await self._chronicle.call(report, self.model))
+                line = await self._chronicle.priced(report, self.model)
+                self.calls.append(line)
+                await self._chronicle.book(line)
 
     async def before_call(self) -> None:
         self._bill.check()
@@ -251,7 +269,8 @@ class Session:
     ) -> Rewound:
         """Bring back a checkpoint's files, conversation, or both; `keep` names files to leave alone.
 
-        The files as they are now are captured first. Nothing billed is refunded. Raises CheckpointError.
+        The files as they are now are captured first. Nothing billed is refunded. A rewind of one without the
+        other ends in a checkpoint: no earlier one has these files at this place. Raises CheckpointError.
         """
         snapshot = self._keeper.load(number)
         rewound = await self._keeper.rewind(number, keep) if files else Rewound.nothing(number)
@@ -265,6 +284,8 @@ class Session:
             self.add_context(
                 f"[The person took the conversation back to checkpoint {number}; the files stayed.]"
             )
+        if files != conversation:
+            await settled(self._finish_turn(f"/rewind {number} --{'files' if files else 'conversation'}"))
         return rewound
 
     async def undo(self) -> Rewound:
@@ -289,7 +310,7 @@ class Session:
 
     async def switch_model(self, model: ModelRef) -> None:
         """Go on with another model: a new prefix, so its cache starts cold. Raises ConfigurationError."""
-        provider = self.setup.providers(model.provider)
+        provider = self._setup.providers(model.provider)
         if provider is not self.provider:
             await self.provider.aclose()
         self.provider = provider

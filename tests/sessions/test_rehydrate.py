@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -125,8 +125,14 @@ def test_the_previous_end_after_a_rewind_is_the_latest_that_is_still_live() -> N
     assert rehydrate([*two_turns(), went_back("h1", "a2")]).state.previous_end == "r1"
 
 
-def test_a_failed_or_side_call_is_no_previous_end() -> None:
-    more = [said("u3", "a3"), booked("c4", SMALL, parent="u3", outcome="ServerFault")]
+def test_a_call_that_was_answered_and_broke_off_left_its_prompt_in_the_cache() -> None:
+    more = [said("u3", "a3"), booked("c4", SMALL, parent="u3", outcome="cancelled")]
+    assert rehydrate([*two_turns(), *more]).state.previous_end == "u3"
+
+
+def test_an_unanswered_or_side_call_is_no_previous_end() -> None:
+    more = [said("u3", "a3"), booked("c4", Usage(), parent="u3", outcome="ServerFault")]
+    more[1] = replace(more[1], usage=Usage(), time_to_first_token=None)
     assert rehydrate([*two_turns(), *more]).state.previous_end == "u2"
     side = booked("c4", SMALL, parent="u3", purpose="title")
     assert rehydrate([*two_turns(), said("u3", "a3"), side]).state.previous_end == "u2"
