@@ -112,6 +112,8 @@ class Policy:
     deny: frozenset[str] = frozenset()
     readable: tuple[Path, ...] = ()
     """Real paths of folders outside that may be read without asking: where tools put their long output."""
+    home: Path | None = None
+    """Cachet's own folder, whose files grant permissions: changes in it ask, also inside the project."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a rule that can't be read."""
@@ -154,6 +156,8 @@ class Policy:
                 real = path.resolve()
                 led = "" if real == path else f" (leads to {one_line(str(real))})"
                 return f"{verb} {one_line(str(path))}{led}, which is outside the project"
+            if intent.access != "read" and self.home and path.resolve().is_relative_to(self.home.resolve()):
+                return f"changes {one_line(self.workspace.show(path))}, which is Cachet's own"
             if intent.access != "read" and (name := self._sensitive(path)):
                 return f"changes {one_line(self.workspace.show(path))}: {name} decides what runs later"
         return ""

@@ -35,6 +35,7 @@ def compose(place: Place, options: Options, config: Config) -> Setup:
         rules=RuleBook(place.home).load(workspace.root),
         allow=allow,
         deny=deny,
+        home=place.home,
     )
     return Setup(
         home=place.home,

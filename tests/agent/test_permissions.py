@@ -122,6 +122,14 @@ def test_a_link_to_a_sensitive_file_asks_too(bench: Bench) -> None:
     assert verdict(decide(policy(bench, Mode.AUTO), bench, "write", path="innocent", content="")) == "ask"
 
 
+def test_cachets_own_folder_asks_in_every_mode_even_inside_the_project(bench: Bench) -> None:
+    (bench.project / "link").symlink_to("state")
+    rights = policy(bench, Mode.AUTO, home=bench.project / "state", allow=frozenset({"write"}))
+    for path in ("state/permissions.json", "link/config.toml"):
+        assert verdict(decide(rights, bench, "write", path=path, content="x")) == "ask"
+    assert verdict(decide(rights, bench, "write", path="stately", content="x")) == "yes"
+
+
 def test_reading_sensitive_files_inside_is_free(bench: Bench) -> None:
     assert verdict(decide(policy(bench), bench, "read", path=".git/config")) == "yes"
 
