@@ -133,7 +133,7 @@ class LocalProvider:
             packages=str(Path(engine.origin).parent.parent),
         )
         try:
-            for folder in (self._slots.parent, self._slots):
+            for folder in (self._home, self._slots.parent, self._slots):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             return Engine.start(settings, self._environ)
         except (EngineFailed, OSError) as error:
