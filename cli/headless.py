@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,10 +83,12 @@ async def _attempt(errand: Errand, run: Run) -> int:
         for line in session.repairs:
             print(f"note: {line}", file=sys.stderr)
         run.calls_before = len(session.calls)
-        async for event in session.turn(errand.prompt):
-            _follow(run, event)
-            if errand.output_format is OutputFormat.STREAM_JSON:
-                _print(_json(event_object(event)))
+        # A reader that leaves ends the loop below: the turn must have ended before its session is closed.
+        async with aclosing(session.turn(errand.prompt)) as events:
+            async for event in events:
+                _follow(run, event)
+                if errand.output_format is OutputFormat.STREAM_JSON:
+                    _print(_json(event_object(event)))
     except (asyncio.CancelledError, KeyboardInterrupt):
         code, run.result, run.stop_reason = ExitCode.INTERRUPTED, "interrupted", "interrupted"
         complain(run.result)
