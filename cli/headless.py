@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.events import CheckpointMade, Event, TurnFinished
+from agent.harmless import harmless
 from checkpoint.types import CheckpointError
 from cli.eventjson import event_object
 from cli.failure import ExitCode, complain, exit_code, explain
@@ -81,7 +82,7 @@ async def _attempt(errand: Errand, run: Run) -> int:
     try:
         run.session = session = await _open(errand)
         for line in session.repairs:
-            print(f"note: {line}", file=sys.stderr)
+            print(f"note: {harmless(line)}", file=sys.stderr)
         run.calls_before = len(session.calls)
         # A reader that leaves ends the loop below: the turn must have ended before its session is closed.
         async with aclosing(session.turn(errand.prompt)) as events:
@@ -128,7 +129,7 @@ def _tell(errand: Errand, run: Run) -> None:
     match errand.output_format:
         case OutputFormat.TEXT:
             if not run.is_error:
-                _print(run.result)
+                _print(harmless(run.result) if sys.stdout.isatty() else run.result)
         case OutputFormat.JSON:
             _print(_json(result_object(run, errand.model)))
         case OutputFormat.STREAM_JSON:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.program import Program, program_in
+from tests.support.program import AGENT, Program, program_in
 from tests.support.script import say, script, use
+from tests.support.terminal import Terminal
 
 NASTY = "\x1b]52;c;QQ==\x07\x1b[31m\x9b5m\u202eevil"
 """A clipboard write, a colour, the same in one C1 character, and text from right to left."""
@@ -134,6 +135,20 @@ def test_lists_and_sessions_cannot_steer_the_terminal(agent: Program) -> None:
         ran = agent(*command)
         assert ran.code == 0, ran.err
         assert not STEERING.search((ran.out + ran.err).replace("\n", "")), command
+
+
+@pytest.mark.terminal
+def test_an_answer_in_print_mode_cannot_steer_the_terminal(agent: Program) -> None:
+    model = script(agent.project, say(f"{NASTY} spoken"))
+    argv = [str(AGENT), "-p", "go", "-m", str(model)]
+    with Terminal(argv, environ={**agent.environ, "TERM": "xterm"}, cwd=agent.project) as terminal:
+        assert terminal.wait_exit() == 0
+    assert b"spoken" in terminal.written
+    assert not STEERING.search(terminal.written.decode().replace("\r", ""))
+
+
+def test_an_answer_that_is_piped_stays_as_it_came(agent: Program) -> None:
+    assert agent("-p", "go", "-m", str(script(agent.project, say(NASTY)))).out == f"{NASTY}\n"
 
 
 def test_one_absurd_number_does_not_take_the_statistics_away(agent: Program) -> None:
