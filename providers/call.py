@@ -9,20 +9,30 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
-from providers.errors import StreamTruncated
+from providers.errors import ProviderError, StreamTruncated
 from providers.types import (
     AssistantTurn,
     Block,
+    Image,
     JSONObject,
     Message,
+    Opaque,
     Request,
     StopReason,
     StreamEvent,
     Text,
+    TextDelta,
+    Thinking,
+    ThinkingDelta,
     ToolCall,
+    ToolCallDelta,
+    ToolCallStarted,
     ToolResult,
     Usage,
 )
+
+IMAGE = 4 * 1_500
+"""An image, as so many characters: about 1,500 tokens, what a large one costs with most providers."""
 
 
 class Accumulator(Protocol):
@@ -121,6 +131,10 @@ class StreamedCall:
         self._events: AsyncIterator[JSONObject] | None = None
         self._message_id = new_id("msg")
         self._clock = 0.0
+        self._heard = 0
+        """Characters that were streamed: reasoning and unfinished tool calls too, all of it is billed."""
+        self._given_up = False
+        """We left while the provider was at work on a request that it had taken."""
 
     async def __aenter__(self) -> Self:
         self.started = time.time()
@@ -135,6 +149,7 @@ class StreamedCall:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._given_up = kind is not None and not issubclass(kind, ProviderError)
         try:
             await self._connection.__aexit__(kind, error, trace)
         finally:
@@ -146,6 +161,7 @@ class StreamedCall:
             for event in self._accumulator.feed(raw):
                 if self.time_to_first_token is None:
                     self.time_to_first_token = time.monotonic() - self._clock
+                self._heard += _length(event)
                 yield event
         if self._accumulator.stop_reason is None:
             raise StreamTruncated(
@@ -174,7 +190,7 @@ class StreamedCall:
     def usage(self) -> Usage:
         if not self.estimated:
             return self._accumulator.usage
-        return estimate(self._request, self._accumulator.blocks)
+        return estimate(self._request, self._heard)
 
     @property
     def raw_usage(self) -> JSONObject:
@@ -182,24 +198,43 @@ class StreamedCall:
 
     @property
     def estimated(self) -> bool:
-        """Estimated where an answer began but no usage came; a call that was never answered cost nothing."""
-        return not self._accumulator.raw_usage and self.time_to_first_token is not None
+        """Estimated where no usage came of an answer that began, or that we didn't wait for.
+
+        A provider that took the request may bill the prompt though we left before its first token. A request
+        that it refused, or had not taken yet, is booked as nothing.
+        """
+        return not self._accumulator.raw_usage and (self.time_to_first_token is not None or self._given_up)
 
 
-def estimate(request: Request, answer: Iterable[Block]) -> Usage:
-    """A rough usage where the wire told none: a token for four characters, nothing known of caching."""
+def estimate(request: Request, heard: int) -> Usage:
+    """A rough usage for a call whose wire told none: one token for four characters, nothing known of caching.
+
+    `heard` is how many characters of the answer came.
+    """
     prompt = len(request.prefix.system) + sum(
         len(tool.name) + len(tool.description) + len(tool.parameters) for tool in request.prefix.tools
     )
     prompt += sum(_characters(block) for message in request.messages for block in message.blocks)
-    return Usage(input_tokens=prompt // 4, output_tokens=sum(map(_characters, answer)) // 4)
+    return Usage(input_tokens=prompt // 4, output_tokens=heard // 4)
 
 
 def _characters(block: Block) -> int:
     match block:
-        case Text(text) | ToolResult(text=text):
+        case Text(text) | Thinking(text=text):
             return len(text)
+        case ToolResult(text=text, images=images):
+            return len(text) + sum(map(_characters, images))
         case ToolCall(name=name, raw_arguments=arguments):
             return len(name) + len(arguments)
-        case _:
-            return 0
+        case Image():
+            return IMAGE
+        case Opaque(raw):
+            return len(raw)
+
+
+def _length(event: StreamEvent) -> int:
+    match event:
+        case (
+            TextDelta(text) | ThinkingDelta(text) | ToolCallDelta(json_text=text) | ToolCallStarted(name=text)
+        ):
+            return len(text)
