@@ -166,7 +166,7 @@ def _input(raw_arguments: str) -> JSON:
     """A call's arguments as the object the API wants, `{}` where what the model wrote is not one."""
     try:
         value = json.loads(raw_arguments, parse_constant=_refuse)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -342,3 +342,10 @@ def test_many_blocks_in_one_step_do_not_lose_the_prefix() -> None:
     first = cache.bill(body(start))
     second = cache.bill(body(start, assistant("a1", *calls), *results, previous_end="u1"))
     assert second["cache_read_input_tokens"] == first["cache_creation_input_tokens"]
+
+
+def test_arguments_nested_too_deeply_dont_hold_a_session_up() -> None:
+    call = ToolCall("c1", "read", "[" * 200_000)
+    messages = (Message("m1", "user", (Text("go"),)), Message("m2", "assistant", (call,)))
+    body = request_body(Request(prefix=prefix(), messages=messages), "https://example.test")
+    assert body["messages"][1]["content"][0]["input"] == {}
