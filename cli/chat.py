@@ -26,10 +26,18 @@ from cli.screen import Screen
 from cli.shell import run_shell
 from cli.vitals import vitals
 from providers.errors import CachetError
+from providers.settings import NO_KEY_MODEL
 from providers.types import ModelRef
 from sessions import begin
 from sessions.session import Session
 from sessions.setup import Setup
+
+
+SMALLEST = ModelRef.parse(NO_KEY_MODEL)
+CAUTION = (
+    "This model runs on your machine, without a key. It is far too small to code; it shows the chat and the "
+    "cache at work. Its first answer takes longest. For real work set a key or start Ollama: agent models"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +73,8 @@ class Chat:
             screen.note(repair)
         if opening.session is not None:
             screen.note(_resumed(session))
+        if session.model == SMALLEST:
+            screen.note(CAUTION)
         front.aside(_warm_up())
         made.settled()
         return made
