@@ -32,7 +32,6 @@ from sessions import begin
 from sessions.session import Session
 from sessions.setup import Setup
 
-
 SMALLEST = ModelRef.parse(NO_KEY_MODEL)
 CAUTION = (
     "This model runs on your machine, without a key. It is far too small to code; it shows the chat and the "
