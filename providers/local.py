@@ -7,6 +7,7 @@ It needs neither key nor network, and what it counts is real: with a prefix that
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -239,7 +240,10 @@ def _client(engine: Engine) -> httpx2.AsyncClient:
 
 
 def _post(client: httpx2.AsyncClient, request: Request) -> httpx2.Request:
-    return client.build_request("POST", "/v1/chat/completions", json=encode(request))
+    body = json.dumps(encode(request), ensure_ascii=False, separators=(",", ":"))
+    # A lone surrogate is not UTF-8, and no session should be stuck on one.
+    content, headers = body.encode("utf-8", "replace"), {"content-type": "application/json"}
+    return client.build_request("POST", "/v1/chat/completions", content=content, headers=headers)
 
 
 async def _accepted(response: httpx2.Response, name: str) -> None:

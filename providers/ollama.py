@@ -7,6 +7,7 @@ rewrites tools' schemas.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
@@ -154,7 +155,10 @@ class OllamaProvider:
         client, model = await self._ready(), request.prefix.model.name
         while True:
             think = self._think(request)
-            sent = client.stream("POST", "/api/chat", json=self._body(request, think))
+            body = json.dumps(self._body(request, think), ensure_ascii=False, separators=(",", ":"))
+            # A lone surrogate is not UTF-8, and no session should be stuck on one.
+            content, headers = body.encode("utf-8", "replace"), {"content-type": "application/json"}
+            sent = client.stream("POST", "/api/chat", content=content, headers=headers)
             try:
                 response = await stack.enter_async_context(sent)
                 if response.status_code < 400:

@@ -19,7 +19,13 @@ from providers.lines import DONE, event_data, json_object
 from providers.openai_chunks import WIRE, ChatAccumulator
 from providers.openai_faults import WireError
 from providers.openai_messages import ENCODER
-from providers.openai_request import OPENAI_QUIRKS, affinity_headers, optional_field, request_body
+from providers.openai_request import (
+    OPENAI_QUIRKS,
+    affinity_headers,
+    optional_field,
+    request_body,
+    without_half_characters,
+)
 from providers.openai_usage import openai_cached_read_tokens
 from providers.provider import ModelInfo
 from providers.settings import ProviderSettings, key_of, required_key
@@ -151,8 +157,10 @@ class OpenAIChat:
 
         client = await self._ready()
         model, origin = request.prefix.model.name, self._origin(request)
+        mended = False
         while True:
             body = request_body(request, origin, self._quirks, self._left_out.get(model, frozenset()))
+            body = without_half_characters(body) if mended else body
             # As `extra_body` it goes out as it is: the SDK walks through every message that comes as an
             # argument, which takes a millisecond for each in a long conversation.
             sent = client.chat.completions.with_streaming_response.create(
@@ -169,6 +177,10 @@ class OpenAIChat:
                 if field is None:
                     raise self._fault(error) from error
                 self._left_out[model] = self._left_out.get(model, frozenset()) | {field}
+            except UnicodeEncodeError:
+                if mended:
+                    raise
+                mended = True
             except openai.OpenAIError as error:
                 raise self._fault(error) from error
 

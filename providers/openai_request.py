@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,6 +57,13 @@ def request_body(
     if limit:
         body[limit] = parameters.max_output_tokens
     return {name: value for name, value in body.items() if name not in left_out}
+
+
+def without_half_characters(body: dict[str, Any]) -> dict[str, Any]:
+    """The body with each lone surrogate as `?`: it is not UTF-8, and no session should be stuck on one."""
+    text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    mended: dict[str, Any] = json.loads(text)
+    return mended
 
 
 def affinity_headers(request: Request, quirks: frozenset[str]) -> dict[str, str]:
