@@ -77,7 +77,7 @@ def show_diff(text: str, first: int, second: int | None) -> None:
     which = Which.of(os.environ)
     path = which.named(text)
     snapshots = SnapshotStore(which.home, path.stem).list()
-    files = FileStore.open(folder_of(path), which.home)
+    files = FileStore.open(folder_of(path, which.home), which.home)
     before = _tree(snapshots, first, path)
     if second is not None:
         after = _tree(snapshots, second, path)
@@ -100,7 +100,7 @@ def rewind_to(text: str, number: int | None, *, files: bool, conversation: bool,
     """
     which = Which.of(os.environ)
     path = which.named(text)
-    place = Place.of(os.environ, folder_of(path))
+    place = Place.of(os.environ, folder_of(path, which.home))
     both = files == conversation
     asyncio.run(
         _rewind(place, path, number, files=both or files, conversation=both or conversation, dry_run=dry_run)

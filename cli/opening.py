@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from agent.harmless import harmless
 from cli.choose import choose, parse
 from cli.compose import compose
-from cli.config import Loaded, Untrusted
+from cli.config import Loaded, Untrusted, home_folder
 from cli.failure import UsageProblem
 from cli.options import Options
 from cli.place import Place
@@ -65,7 +65,10 @@ async def answer(wish: Wish) -> int:
 
 def _place(wish: Wish) -> Place:
     """Where to work: the folder named, else the session's own, else the current one. Raises UsageProblem."""
-    return Place.of(wish.environ, wish.options.cwd or (folder_of(wish.session) if wish.session else None))
+    folder = wish.options.cwd
+    if folder is None and wish.session is not None:
+        folder = folder_of(wish.session, home_folder(wish.environ))
+    return Place.of(wish.environ, folder)
 
 
 async def _model(options: Options, place: Place, loaded: Loaded, session: Path | None) -> ModelRef | None:

@@ -66,12 +66,23 @@ class Which:
         return _ask(offered)
 
 
-def folder_of(journal: Path) -> Path:
-    """The folder a session works in. Raises UsageProblem when it is gone."""
-    folder = Path(summary(journal).cwd or Path.cwd())
+def folder_of(journal: Path, home: Path) -> Path:
+    """The folder a session works in.
+
+    A session that was made elsewhere, by another tool or in another home, may name any folder, and all
+    reading in that would be free: so it counts only inside the current one. Raises UsageProblem for others
+    and for a folder that is gone.
+    """
+    told, here = summary(journal), Path.cwd()
+    folder = Path(told.cwd or here)
+    go_on = f"agent resume {one_line(journal.stem, 60)} -C"
     if not folder.is_dir():
+        raise UsageProblem(f"The session's folder {folder} is gone. Say where to go on: {go_on} DIR")
+    ours = told.origin != "import" and journal.resolve().is_relative_to((home / "sessions").resolve())
+    if not ours and not folder.resolve().is_relative_to(here.resolve()):
         raise UsageProblem(
-            f"The session's folder {folder} is gone. Say where to go on: agent resume {journal.stem} -C DIR"
+            f"This session came from elsewhere and names the folder {folder}. If it is to work there: "
+            f"{go_on} {folder}"
         )
     return folder
 

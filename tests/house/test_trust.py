@@ -200,3 +200,15 @@ def test_an_instruction_file_that_leads_out_is_not_read(agent: Program) -> None:
     agent.ask("go", "-m", str(script(agent.project, say("done"))))
     assert "needle" not in agent.journal().read_text()
     assert "Be kind." in texts(agent, "text")[0]
+
+
+def test_a_session_from_elsewhere_cannot_choose_the_folder_that_is_read_freely(agent: Program) -> None:
+    model = script(agent.project, say("one"), say("two"))
+    assert agent("-p", "go", "-m", str(model)).code == 0
+    own = agent.journal()
+    foreign = agent.project / "shared.jsonl"
+    foreign.write_text(own.read_text().replace(f'"cwd":"{agent.project}"', '"cwd":"/"'))
+    refused = agent("resume", str(foreign), "-p", "and now")
+    assert refused.code == 2
+    assert "-C /" in refused.err
+    assert agent("resume", own.stem, "-p", "and now").code == 0
