@@ -83,3 +83,8 @@ def ago(amount: float) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 file`, `3 files`."""
     return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def retrying(after: float, reason: str, attempt: int, attempts: int) -> str:
+    """What a person reads while a failed call waits: `retrying in 4s (429), attempt 2 of 6`."""
+    return f"retrying in {seconds(after)} ({reason}), attempt {attempt} of {attempts}"

@@ -13,9 +13,10 @@ from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.events import CheckpointMade, Event, TurnFinished
+from agent.events import CheckpointMade, Event, Retrying, TurnFinished
 from agent.harmless import harmless
 from checkpoint.types import CheckpointError
+from cli import figures
 from cli.eventjson import event_object
 from cli.failure import ExitCode, complain, exit_code, explain
 from cli.options import OutputFormat
@@ -121,6 +122,8 @@ def _follow(run: Run, event: Event) -> None:
             run.checkpoint = path
         case TurnFinished(stop_reason=reason, text=text):
             run.result, run.stop_reason, run.is_error = text, reason, False
+        case Retrying(seconds, reason, attempt, attempts):
+            print(f"note: {figures.retrying(seconds, reason, attempt, attempts)}", file=sys.stderr)
         case _:
             pass
 

@@ -104,9 +104,9 @@ class Screen:
                     running.tail = (running.tail + text)[-_TAIL_CHARACTERS:]
             case ToolFinished():
                 self._finish_tool(event)
-            case Retrying(seconds=seconds, reason=reason, attempt=attempt, attempts=attempts):
+            case Retrying(seconds, reason, attempt, attempts):
                 self._settle()
-                self.note(f"{reason} Trying again in {figures.seconds(seconds)} ({attempt} of {attempts}).")
+                self.note(figures.retrying(seconds, reason, attempt, attempts))
             case CheckpointMade(number=number, files_off=files_off):
                 self._checkpoint = number
                 if files_off != self._files_off:

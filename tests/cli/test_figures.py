@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.figures import ago, countdown, dollars, percent, plural, seconds, tokens
+from cli.figures import ago, countdown, dollars, percent, plural, retrying, seconds, tokens
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,7 @@ def test_the_past_is_told_in_its_largest_unit(amount: float, text: str) -> None:
 
 def test_one_thing_is_not_plural() -> None:
     assert (plural(1, "file"), plural(2, "file"), plural(0, "file")) == ("1 file", "2 files", "0 files")
+
+
+def test_a_retry_says_when_why_and_how_often() -> None:
+    assert retrying(4.0, "429", 2, 6) == "retrying in 4s (429), attempt 2 of 6"

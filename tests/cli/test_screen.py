@@ -151,8 +151,8 @@ def test_stopping_keeps_what_came() -> None:
 
 
 def test_a_retry_is_told_in_one_line() -> None:
-    paper = Paper().show(Retrying(3.0, "scripted is overloaded.", 1, 5))
-    assert "scripted is overloaded. Trying again in 3s (1 of 5)." in paper.text
+    paper = Paper().show(Retrying(3.0, "529", 1, 5))
+    assert "retrying in 3s (529), attempt 1 of 5" in paper.text
 
 
 def test_files_that_are_not_kept_are_told_once() -> None:
