@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.anthropic_server import AnthropicServer, refusal
 from tests.support.loopback import json_reply
 from tests.support.ollama_server import OllamaServer
 from tests.support.program import Program, Ran, path_with, program_in
 from tests.support.script import say, script, use
-from tests.support.wires import KEY, WIRES, Sent, Wire
+from tests.support.wires import OLLAMA, OPENAI, Sent, Wire
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "sessions"
 HELD_TO_MODES = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
@@ -38,9 +37,10 @@ def play(
 
 
 def results(agent: Program) -> list[str]:
-    """What the model was told by its tools, in order."""
+    """What the model was told by its tools, in the order of its calls."""
     blocks = [block for line in agent.lines("message") for block in line["blocks"]]
-    return [block["text"] for block in blocks if block["type"] == "tool_result"]
+    told = {block["call_id"]: block["text"] for block in blocks if block["type"] == "tool_result"}
+    return [told[block["id"]] for block in blocks if block["type"] == "tool_call"]
 
 
 # --- models and keys ---------------------------------------------------------------------------------------
@@ -74,11 +74,10 @@ def test_a_model_that_ollama_does_not_have_is_told_with_how_to_fetch_it(tmp_path
 
 
 def test_a_model_that_the_endpoint_does_not_know_is_told_with_where_to_look(tmp_path: Path) -> None:
-    with AnthropicServer([refusal(404, "not_found_error", "model: claude-nope")]) as server:
-        agent = program_in(tmp_path, ANTHROPIC_BASE_URL=server.url, ANTHROPIC_API_KEY=KEY)
-        ran = agent.ask("hello", "-m", "anthropic/claude-nope")
+    with OPENAI.serve([OPENAI.refuse(404, "The model `gpt-nope` does not exist")]) as server:
+        ran = program_in(tmp_path, **OPENAI.environ(server.url)).ask("hello", "-m", "openai/gpt-nope")
     assert ran.code == 4
-    assert "claude-nope" in ran.complaint
+    assert "gpt-nope" in ran.complaint
     assert "agent models" in ran.complaint
 
 
@@ -267,7 +266,7 @@ def test_arguments_that_cannot_be_read_run_nothing_and_are_told_to_the_model(age
     assert list(agent.project.iterdir()) == []
 
 
-@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
+@pytest.mark.parametrize("wire", [OPENAI, OLLAMA], ids=lambda wire: wire.name)
 def test_half_a_character_from_a_model_stops_neither_the_turn_nor_the_next(
     tmp_path: Path, wire: Wire
 ) -> None:
@@ -296,31 +295,49 @@ TOTALS = {"S0": (321, 108), "S1": (360, 111), "S2": (700, 215), "S3": (438, 117)
 """What each file says it was billed: input and output tokens."""
 
 
-@pytest.mark.parametrize("version", TOTALS)
-@pytest.mark.parametrize("broken", [False, True], ids=["whole", "with broken rows"])
-def test_every_older_session_goes_on_with_its_totals(agent: Program, version: str, broken: bool) -> None:
+def older_session(agent: Program, version: str, *rows: Any) -> tuple[Path, tuple[str, ...]]:
+    """A real file of that version, these rows put in, and the words that go on from it."""
     older = agent.project.parent / f"{version}.session.json"
     content = json.loads((FIXTURES / "cheetahclaws" / older.name).read_bytes())
     answers = sum(message["role"] == "assistant" for message in content["messages"])
-    if broken:
-        content["messages"][1:1] = [None, 42, {"role": "wizard"}, {"content": "no role"}]
+    content["messages"][1:1] = rows
     older.write_text(json.dumps(content))
-    before = fingerprint(older)
     model = script(agent.project.parent, *[say("")] * answers, say("on it", input_tokens=7, output_tokens=3))
-    words = ("-p", "go on", "-m", str(model), "--output-format", "json")
-    ran = agent("resume", str(older), *words)
-    assert (ran.code, ran.json["result"]) == (0, "on it")
+    return older, ("resume", str(older), "-p", "go on", "-m", str(model), "--output-format", "json")
+
+
+@pytest.mark.parametrize("version", TOTALS)
+def test_every_older_session_goes_on_with_its_totals(agent: Program, version: str) -> None:
+    older, words = older_session(agent, version)
+    before = fingerprint(older)
+    ran = agent(*words)
+    assert (ran.code, ran.err, ran.json["result"]) == (0, "", "on it")
     assert ran.json["usage"]["total_tokens"] == 7 + 3
     tokens = agent.checkpoint()["token_snapshot"]
     billed = TOTALS[version]
     assert (tokens["input"], tokens["output"]) == (billed[0] + 7, billed[1] + 3)
     assert (tokens["cache_read"], tokens["cache_write"], tokens["cache_write_1h"]) == (0, 0, 0)
     assert fingerprint(older) == before
-    again = agent("resume", str(older), *words[:2], *words[4:])
-    assert again.json["session_id"] == ran.json["session_id"]
+
+
+@pytest.mark.parametrize("version", ["S0", "S4"])
+def test_broken_rows_cost_an_older_session_only_themselves(agent: Program, version: str) -> None:
+    older, words = older_session(agent, version, None, 42, {"role": "wizard"}, {"content": "no role"})
+    before = fingerprint(older)
+    ran = agent(*words)
+    assert (ran.code, ran.json["result"]) == (0, "on it")
+    assert fingerprint(older) == before
     told = agent("stats", "--json").json["total"]
+    billed = TOTALS[version]
     assert (told["input_tokens"], told["output_tokens"]) == (billed[0] + 7, billed[1] + 3)
     assert told["inexact"] is True
+
+
+def test_an_older_session_is_imported_once(agent: Program) -> None:
+    _, words = older_session(agent, "S1")
+    first = agent(*words).json
+    again = agent(*words[:4], *words[6:], "-m", str(script(agent.project.parent, *[say("more")] * 9)))
+    assert (again.json["session_id"], again.json["turns"]) == (first["session_id"], first["turns"] + 1)
 
 
 def test_a_file_that_is_no_session_is_told_and_left_alone(agent: Program) -> None:

@@ -39,11 +39,17 @@ class Ran:
 
     @property
     def complaint(self) -> str:
-        """The one line on stderr, which says what went wrong."""
-        lines = self.err.splitlines()
+        """The one line on stderr, but for notes, which says what went wrong."""
+        lines = [line for line in self.err.splitlines() if not line.startswith("note: ")]
         assert len(lines) == 1, self.err
         assert lines[0].startswith("error: "), self.err
         return lines[0].removeprefix("error: ")
+
+    @property
+    def notes(self) -> list[str]:
+        """The lines on stderr that tell of something on the way."""
+        lines = self.err.splitlines()
+        return [line.removeprefix("note: ") for line in lines if line.startswith("note: ")]
 
 
 @dataclass(slots=True)
