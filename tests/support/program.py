@@ -117,6 +117,8 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A test run in the background ignores Ctrl-C, and would hand that on.
+            preexec_fn=_heed_interrupts,
         )
         with process:
             try:
@@ -173,3 +175,7 @@ def _line(text: bytes) -> Any:
 
 def _is(line: Any, kinds: Sequence[str]) -> bool:
     return isinstance(line, dict) and (not kinds or line["kind"] in kinds)
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
