@@ -1,4 +1,4 @@
-"""How a session comes to be: started, resumed, forked, imported from an older file."""
+"""How a session comes to be: started, resumed, forked."""
 
 from __future__ import annotations
 
