@@ -13,6 +13,7 @@ CachetError                      one clear line: thing, cause, next step
     ├── Unreachable              no connection                        retryable
     ├── RateLimited              429                                  retryable
     ├── ServerFault              5xx, overloaded, an error mid-stream  retryable
+    ├── Stalled                  the endpoint went silent             retryable
     └── StreamTruncated          the stream ended before its terminal marker  retryable
 """
 
@@ -81,6 +82,12 @@ class RateLimited(ProviderError):
 
 class ServerFault(ProviderError):
     """The endpoint failed."""
+
+    retryable = True
+
+
+class Stalled(ProviderError):
+    """The endpoint went silent: it held the connection and sent no byte for longer than it was given."""
 
     retryable = True
 

@@ -13,6 +13,7 @@ from providers.errors import (
     RateLimited,
     RequestRejected,
     ServerFault,
+    Stalled,
     Unreachable,
 )
 from providers.settings import NO_KEY_MODEL, key_source
@@ -153,6 +154,14 @@ def unreachable(provider: str, endpoint: str, cause: BaseException | str) -> Unr
     return Unreachable(
         f"Cannot reach {provider} at {_without_credentials(endpoint)} ({said}). "
         f"Check the address and the network, or run: agent -m {NO_KEY_MODEL}"
+    )
+
+
+def stalled(provider: str, seconds: float) -> Stalled:
+    """The error for an endpoint that sent no byte for `seconds`."""
+    return Stalled(
+        f"{provider} sent nothing for {seconds:g} s, so its answer was given up. Nothing of it was run; send "
+        f"it again. If it is only slow, give it longer: stall_seconds in [providers.{provider}]."
     )
 
 

@@ -263,6 +263,8 @@ class Request:
     messages: tuple[Message, ...]
     previous_end: str | None = None
     """Id of the last message of the previous call on this prefix: a cache breakpoint there hits for sure."""
+    patience: float = 1.0
+    """How many times as long as usual the endpoint may be silent; grows after each stall."""
 
 
 # --- what a stream tells while it runs ----------------------------------------------------------------------

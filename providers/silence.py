@@ -1,0 +1,101 @@
+"""Notices an endpoint that has gone silent: a connection that stays open and brings no byte.
+
+Any byte is a sign of life: headers, a comment between events, a ping. The clock runs only while we wait, so a
+reader that takes its time never counts as the endpoint's silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from providers.errors import ProviderError
+
+USUAL = 20.0
+"""Seconds. A healthy endpoint answers, pings or comments well within this."""
+LOADING = 900.0
+"""Seconds until the first byte of a server on this machine: it loads a model and reads the prompt first."""
+LABOURING = 120.0
+"""Seconds from byte to byte of such a server: it may swap, or read the next part of a long prompt."""
+THINKING = 300.0
+"""Seconds, where a wire may send nothing while the model thinks."""
+LONGEST = 900.0
+"""Seconds. Repeated stalls lengthen a wait up to here: a call has to end some day."""
+BYTES_A_SECOND = 40_000
+"""What a slow line sends of a request, and about what a slow model reads of a prompt."""
+
+Silent = Callable[[float], ProviderError]
+"""Makes the error for an endpoint that was silent for so many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an endpoint may be silent, in seconds."""
+
+    first: float
+    """Until the answer's headers, and from them until the first byte of its body."""
+    between: float
+    """From one byte of the body to the next."""
+
+
+def patience_for(
+    stall_seconds: float | None,
+    *,
+    factor: float = 1.0,
+    loads: bool = False,
+    unseen_thinking: bool = False,
+    sending: int = 0,
+) -> Patience:
+    """The patience for one call.
+
+    `stall_seconds` is the person's own limit for the provider and replaces all that follows. `loads`: the
+    server may have to load its model first, as those on this machine do. `unseen_thinking`: the wire may send
+    nothing while the model thinks. `sending` is the request's size in bytes. `factor` is `Request.patience`.
+
+    Where thinking isn't seen, its silence cannot be told from a stall. To wait too long costs a person
+    minutes, once, on an endpoint that broke; to leave too soon costs every call its thinking again, which
+    is billed and may never finish. So that wire gets minutes, before its first byte and after it: some send
+    a first empty chunk, then think.
+    """
+    if stall_seconds is not None:
+        first = between = stall_seconds
+    else:
+        first, between = (LOADING, LABOURING) if loads else (USUAL, USUAL)
+        if unseen_thinking:
+            first, between = max(first, THINKING), max(between, THINKING)
+        first += sending / BYTES_A_SECOND
+    return Patience(_lengthened(first, factor), _lengthened(between, factor))
+
+
+def _lengthened(seconds: float, factor: float) -> float:
+    return min(seconds * factor, max(seconds, LONGEST))
+
+
+@asynccontextmanager
+async def awaited(seconds: float, silent: Silent) -> AsyncIterator[None]:
+    """Around the wait for an answer's headers. Raises what `silent` makes once it took `seconds`."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise  # a timeout of the socket's, which is the caller's to name
+        raise silent(seconds) from None
+
+
+async def attentive(
+    chunks: AsyncIterator[bytes], patience: Patience, silent: Silent
+) -> AsyncGenerator[bytes]:
+    """The chunks of an answer's body. Raises what `silent` makes when none comes for too long."""
+    seconds = patience.first
+    while True:
+        try:
+            async with awaited(seconds, silent):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        yield chunk
+        seconds = patience.between
