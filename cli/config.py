@@ -172,9 +172,17 @@ def _provider(table: Table, environ: Mapping[str, str], variables: set[str]) -> 
         headers=table.text_map("headers"),
         quirks=frozenset(table.texts("quirks")),
         wire=table.text("wire") or "",
+        stall_seconds=_seconds(table, "stall_seconds"),
     )
     table.done()
     return settings
+
+
+def _seconds(table: Table, key: str) -> float | None:
+    value = table.number(key)
+    if value == 0:
+        raise table.wrong(key, "want a number of seconds above 0, got 0")
+    return value
 
 
 def _rates(table: Table) -> Rates:

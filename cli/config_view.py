@@ -74,6 +74,7 @@ def _provider(settings: ProviderSettings) -> dict[str, JSON]:
         "headers": {name: masked(value) for name, value in settings.headers.items()},
         "quirks": sorted(settings.quirks),
         "wire": settings.wire or None,
+        "stall_seconds": settings.stall_seconds,
     }
 
 

@@ -17,6 +17,7 @@ from providers.anthropic_answer import Answer, anthropic_cache_tokens, complaint
 from providers.anthropic_encoder import ENCODER, WIRE, encode
 from providers.call import Call, StreamedCall
 from providers.counts import count
+from providers.endpoint import is_loopback
 from providers.errors import ConfigurationError, ProviderError, RequestRejected, ServerFault, StreamTruncated
 from providers.faults import http_fault, retry_after_seconds, unreachable
 from providers.pricing import context_window
@@ -119,7 +120,7 @@ class Anthropic:
             default_headers=self._headers,
             open_telemetry=False,
             # A proxy named in the environment does not reach this machine's own servers.
-            http_client=DefaultAsyncHttpxClient(trust_env=False) if _is_loopback(self._endpoint) else None,
+            http_client=DefaultAsyncHttpxClient(trust_env=False) if is_loopback(self._endpoint) else None,
         )
 
     @asynccontextmanager
@@ -222,9 +223,3 @@ async def _drain(rest: AsyncIterator[object]) -> None:
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in rest:
                 pass
-
-
-def _is_loopback(url: str) -> bool:
-    from urllib.parse import urlsplit
-
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from providers.call import Call, StreamedCall
 from providers.counts import count
+from providers.endpoint import is_loopback
 from providers.errors import (
     ConfigurationError,
     ModelNotFound,
@@ -237,7 +238,7 @@ class OllamaProvider:
             base_url=self._url,
             headers=self._headers,
             timeout=httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
-            trust_env=not _is_loopback(self._url),  # a proxy has no business on this machine
+            trust_env=not is_loopback(self._url),  # a proxy has no business on this machine
             verify=self._url.startswith("https:"),  # plain HTTP: spares loading the system's certificates
         )
 
@@ -248,7 +249,7 @@ class OllamaProvider:
         """Ollama's own client, whose errors become those a person reads. `patience` is in seconds."""
         httpx, ollama = await asyncio.to_thread(_import_package)
         client = ollama.AsyncClient(
-            self._url, headers=dict(self._headers), timeout=patience, trust_env=not _is_loopback(self._url)
+            self._url, headers=dict(self._headers), timeout=patience, trust_env=not is_loopback(self._url)
         )
         try:
             yield client
@@ -309,8 +310,3 @@ def _said(body: bytes) -> str:
         return WireError.of(json_object(body)).message
     except ValueError:
         return body[:200].decode(errors="replace")
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")

@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 from providers import pricing
 from providers.call import Call, StreamedCall
 from providers.counts import count, section
-from providers.errors import ConfigurationError, ModelNotFound, ProviderError, ServerFault, StreamTruncated
+from providers.endpoint import Endpoint, endpoint_of, is_loopback
+from providers.errors import ModelNotFound, ProviderError, ServerFault, StreamTruncated
 from providers.faults import http_fault, retry_after_seconds, unreachable
 from providers.lines import DONE, event_data, json_object
 from providers.openai_chunks import WIRE, ChatAccumulator
 from providers.openai_faults import WireError
 from providers.openai_messages import ENCODER
 from providers.openai_request import (
-    OPENAI_QUIRKS,
     affinity_headers,
     optional_field,
     request_body,
@@ -28,9 +28,8 @@ from providers.openai_request import (
 )
 from providers.openai_usage import openai_cached_read_tokens
 from providers.provider import ModelInfo
-from providers.settings import ProviderSettings, key_of, required_key
+from providers.settings import ProviderSettings
 from providers.types import JSONObject, ModelRef, Origin, Request
-from providers.vendors import VENDORS
 
 if TYPE_CHECKING:
     import openai
@@ -51,53 +50,20 @@ WINDOW_FIELDS = ("max_model_len", "context_length", "context_window", "max_conte
 
 
 def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], home: Path) -> OpenAIChat:
-    """The provider for one endpoint. Raises ConfigurationError; MissingKey where a known vendor's has none.
-
-    The address is the configured one, else for the provider named `openai` that of `OPENAI_BASE_URL`, else
-    the known vendor's.
-    """
-    vendor = VENDORS.get(name)
-    moved = settings.base_url or (environ.get("OPENAI_BASE_URL", "").strip() if name == "openai" else "")
-    base_url = _checked(name, moved or (vendor.base_url if vendor else ""))
-    at_vendor = any(_same_host(base_url, known.base_url) for known in VENDORS.values())
-    key = required_key(name, settings, environ) if at_vendor else key_of(name, settings, environ)
-    quirks = settings.quirks | (vendor.quirks if vendor else frozenset())
-    if _same_host(base_url, VENDORS["openai"].base_url):
-        quirks |= OPENAI_QUIRKS
-    return OpenAIChat(name, base_url, key, settings.headers, quirks)
-
-
-def _same_host(url: str, other: str) -> bool:
-    """Whether `url` is at `other`'s host, or at a regional one below it."""
-    host, wanted = urlsplit(url).hostname or "", urlsplit(other).hostname or ""
-    return host == wanted or host.endswith("." + wanted)
-
-
-def _checked(name: str, base_url: str) -> str:
-    try:
-        parts = urlsplit(base_url)
-        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        sound = False
-    if not sound:
-        raise ConfigurationError(
-            f"The base_url of {name} is not a web address: {base_url!r}. Give one like https://HOST/v1"
-        )
-    return base_url.rstrip("/")
+    """The provider for one endpoint. Raises ConfigurationError, and MissingKey where a vendor wants one."""
+    return OpenAIChat(endpoint_of(name, settings, environ))
 
 
 class OpenAIChat:
     """One endpoint. It remembers which optional request fields each model refused."""
 
-    def __init__(
-        self, name: str, base_url: str, key: str | None, headers: Mapping[str, str], quirks: frozenset[str]
-    ) -> None:
-        self.name = name
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.name = endpoint.name
         self.encoder = ENCODER
-        self._base_url = base_url
-        self._key = key
-        self._headers = headers
-        self._quirks = quirks
+        self._base_url = endpoint.base_url
+        self._key = endpoint.key
+        self._headers = endpoint.headers
+        self._quirks = endpoint.quirks
         self._client: openai.AsyncOpenAI | None = None
         self._opening = asyncio.Lock()
         self._left_out: dict[str, frozenset[str]] = {}
@@ -233,7 +199,7 @@ class OpenAIChat:
             timeout=timeout,
             default_headers=self._headers,
             http_client=openai.DefaultAsyncHttpx2Client(
-                trust_env=not _is_loopback(self._base_url),  # a proxy has no business on this machine
+                trust_env=not is_loopback(self._base_url),  # a proxy has no business on this machine
                 verify=self._base_url.startswith("https:"),  # plain HTTP: spares loading certificates
             ),
         )
@@ -306,8 +272,3 @@ async def _drain(chunks: AsyncIterator[bytes]) -> None:
 def _window(model: JSONObject) -> int | None:
     told = (count(model.get(field)) for field in WINDOW_FIELDS)
     return next((window for window in told if window), None)
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")

@@ -10,8 +10,8 @@ from providers.openai_faults import WireError
 from providers.openai_messages import encode_messages, encode_tools
 from providers.types import JSON, Origin, Request
 
-OPENAI_QUIRKS = frozenset({"prompt_cache_key", "max_completion_tokens"})
-"""What OpenAI's own endpoint wants. `[providers.NAME] quirks` may hold, for this wire:
+QUIRKS = frozenset({"prompt_cache_key", "max_completion_tokens", "reasoning_content"})
+"""What `[providers.NAME] quirks` may hold for this wire:
 
 - `prompt_cache_key`: the endpoint takes OpenAI's name for the session's affinity key
 - `affinity:HEADER`: it takes the key in that header

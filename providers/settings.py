@@ -6,16 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from providers.errors import ConfigurationError, MissingKey
+from providers.vendors import VENDORS
 
 KEY_VARIABLES: Mapping[str, str] = {
     "anthropic": "ANTHROPIC_API_KEY",
-    "openai": "OPENAI_API_KEY",
-    "gemini": "GEMINI_API_KEY",
-    "groq": "GROQ_API_KEY",
-    "xai": "XAI_API_KEY",
-    "deepseek": "DEEPSEEK_API_KEY",
-    "mistral": "MISTRAL_API_KEY",
-    "openrouter": "OPENROUTER_API_KEY",
+    **{name: vendor.key_variable for name, vendor in VENDORS.items() if vendor.key_variable},
 }
 """The environment variable that holds a provider's key, in the order in which a default is looked for."""
 
@@ -35,6 +30,8 @@ class ProviderSettings:
     """Names of deviations an endpoint wants; each wire's file says which it knows."""
     wire: str = ""
     """The wire an endpoint of one's own speaks; empty means OpenAI's chat completions."""
+    stall_seconds: float | None = None
+    """How long the endpoint may send nothing before a call counts as stalled; None leaves it to the wire."""
 
 
 def key_of(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str | None:

@@ -1,0 +1,92 @@
+"""Where an OpenAI-compatible endpoint is and what it wants: its vendor's facts under a person's settings."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from providers.errors import ConfigurationError
+from providers.settings import ProviderSettings, key_of, required_key
+from providers.vendors import VENDORS, Vendor
+
+OFF = "-"
+"""Before a quirk's name in the configuration: this endpoint does not have it, whatever its vendor says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint, ready to be called."""
+
+    name: str
+    base_url: str
+    """Without a slash at its end."""
+    key: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Sent with every request; may hold a gateway's credentials."""
+    quirks: frozenset[str] = frozenset()
+
+
+def endpoint_of(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> Endpoint:
+    """The endpoint of provider `name`. Raises ConfigurationError; MissingKey where a known vendor's has none.
+
+    The address is the configured one, else that of the vendor's variable, else the vendor's. A key is needed
+    wherever the address turns out to be that of a vendor who wants one, whatever the provider is called.
+    """
+    named = VENDORS.get(name)
+    variable = named.base_url_variable if named else ""
+    base_url = _checked(
+        name,
+        settings.base_url or environ.get(variable, "").strip() or (named.base_url if named else ""),
+        source=variable if variable and not settings.base_url else f"[providers.{name}] base_url",
+    )
+    there = _vendor_at(base_url)
+    key_for = required_key if there is not None and there.needs_key else key_of
+    key = key_for(name, settings, environ)
+    quirks = frozenset(quirk for vendor in (named, there) if vendor for quirk in vendor.quirks)
+    return Endpoint(name, base_url, key, settings.headers, _overridden(quirks, settings.quirks))
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` is on this machine, where no proxy has any business. Never raises."""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def same_host(url: str, other: str) -> bool:
+    """Whether `url` is at `other`'s host, or at a regional one below it."""
+    host, wanted = urlsplit(url).hostname or "", urlsplit(other).hostname or ""
+    return host == wanted or host.endswith("." + wanted)
+
+
+def _vendor_at(base_url: str) -> Vendor | None:
+    """The vendor whose host this is; on this machine anything may listen at a known port."""
+    if is_loopback(base_url):
+        return None
+    return next((vendor for vendor in VENDORS.values() if same_host(base_url, vendor.base_url)), None)
+
+
+def _overridden(quirks: frozenset[str], configured: frozenset[str]) -> frozenset[str]:
+    off = {quirk.removeprefix(OFF) for quirk in configured if quirk.startswith(OFF)}
+    return (quirks - off) | {quirk for quirk in configured if not quirk.startswith(OFF)}
+
+
+def _checked(name: str, base_url: str, *, source: str) -> str:
+    try:
+        parts = urlsplit(base_url)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ConfigurationError(
+            f"The base_url of {name} is not a web address: {base_url!r}. "
+            f"Give one like https://HOST/v1 in {source}"
+        )
+    return base_url.rstrip("/")
