@@ -31,6 +31,8 @@ class CallReport:
     stop_reason: str | None
     outcome: str
     """`ok`, `cancelled`, or the error's class name."""
+    wire: str = ""
+    """The wire that the raw usage came over: what stands before the `/` in the prefix's encoder."""
 
     @property
     def answered(self) -> bool:

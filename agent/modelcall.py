@@ -88,6 +88,7 @@ class ModelCall:
             time_to_first_token=call.time_to_first_token,
             stop_reason=turn.stop_reason if turn else None,
             outcome=outcome,
+            wire=self._rig.prefix.encoder.partition("/")[0],
         )
         self.usage += report.usage
         await self._recorder.book(report)

@@ -151,11 +151,7 @@ class ScriptedAccumulator:
 
     @property
     def usage(self) -> Usage:
-        """As written. One that names a cache bucket reports on its whole prompt, unless it says otherwise."""
-        usage = Usage(**{name: count(self.raw_usage.get(name)) or 0 for name in COUNTS})
-        if "reported_prompt_tokens" in self.raw_usage or not self.raw_usage.keys() & CACHED:
-            return usage
-        return replace(usage, reported_prompt_tokens=usage.prompt_tokens)
+        return scripted_usage(self.raw_usage)
 
     def feed(self, event: JSONObject) -> Iterable[StreamEvent]:
         match event:
@@ -175,3 +171,11 @@ class ScriptedAccumulator:
             case {"usage": usage}:
                 self.raw_usage = usage
                 self.stop_reason = event.get("stop_reason")
+
+
+def scripted_usage(raw: JSONObject) -> Usage:
+    """As written. One that names a cache bucket reports on its whole prompt, unless it says otherwise."""
+    usage = Usage(**{name: count(raw.get(name)) or 0 for name in COUNTS})
+    if "reported_prompt_tokens" in raw or not raw.keys() & CACHED:
+        return usage
+    return replace(usage, reported_prompt_tokens=usage.prompt_tokens)

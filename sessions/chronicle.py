@@ -84,6 +84,7 @@ class Chronicle:
             time_to_first_token=report.time_to_first_token,
             stop_reason=report.stop_reason,
             outcome=report.outcome,
+            wire=report.wire,
         )
 
     async def book(self, line: CallLine) -> None:

@@ -171,6 +171,7 @@ def _call_body(line: CallLine) -> dict[str, JSON]:
         "time_to_first_token": line.time_to_first_token,
         "stop_reason": line.stop_reason,
         "outcome": line.outcome,
+        **({"wire": line.wire} if line.wire else {}),
     }
 
 
@@ -287,6 +288,7 @@ def _call(fields: Fields) -> CallLine:
         time_to_first_token=fields.maybe_number("time_to_first_token"),
         stop_reason=fields.maybe_text("stop_reason"),
         outcome=fields.text("outcome"),
+        wire=fields.text("wire"),
         extra=fields.rest(),
     )
 

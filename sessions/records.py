@@ -94,6 +94,8 @@ class CallLine(Line):
     time_to_first_token: float | None
     stop_reason: str | None
     outcome: str
+    wire: str = ""
+    """The wire that the raw usage came over; empty in older lines, where the prefix in force tells it."""
 
     @property
     def answered(self) -> bool:

@@ -142,3 +142,9 @@ def test_thinking_comes_back_with_its_signature_and_maker() -> None:
     block = Thinking("hm", Origin("anthropic", "https://x", "m"), "c2ln+/==")
     record = said("m", None, block, role="assistant")
     assert decode(encode(record)) == record
+
+
+def test_a_call_tells_its_wire_and_an_older_line_tells_none() -> None:
+    calls = [line for line in map(decode, GOLDEN_LINES) if isinstance(line, CallLine)]
+    assert [call.wire for call in calls] == ["", "", "anthropic"]
+    assert '"wire"' not in encode(calls[0])

@@ -1,0 +1,50 @@
+"""A raw usage read anew, by its wire, comes to what the call was booked with."""
+
+from __future__ import annotations
+
+import pytest
+
+from providers.readings import READERS, usage_of
+from providers.types import JSONObject, Usage
+
+RAW: dict[str, tuple[JSONObject, Usage]] = {
+    "anthropic": (
+        {"input_tokens": 3, "cache_read_input_tokens": 20, "output_tokens": 5},
+        Usage(input_tokens=3, cache_read_tokens=20, output_tokens=5, reported_prompt_tokens=23),
+    ),
+    "openai-chat": (
+        {"prompt_tokens": 23, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 20}},
+        Usage(input_tokens=3, cache_read_tokens=20, output_tokens=5, reported_prompt_tokens=23),
+    ),
+    "openai-responses": (
+        {"input_tokens": 23, "output_tokens": 5, "input_tokens_details": {"cached_tokens": 20}},
+        Usage(input_tokens=3, cache_read_tokens=20, output_tokens=5, reported_prompt_tokens=23),
+    ),
+    "local": (
+        {"timings": {"prompt_n": 3, "cache_n": 20, "predicted_n": 5}},
+        Usage(input_tokens=3, cache_read_tokens=20, output_tokens=5, reported_prompt_tokens=23),
+    ),
+    "ollama": (
+        {"prompt_eval_count": 23, "prompt_eval_cached_count": 20, "eval_count": 5},
+        Usage(input_tokens=3, cache_read_tokens=20, output_tokens=5, reported_prompt_tokens=23),
+    ),
+    "scripted": (
+        {"input_tokens": 3, "cache_read_tokens": 20, "output_tokens": 5},
+        Usage(input_tokens=3, cache_read_tokens=20, output_tokens=5, reported_prompt_tokens=23),
+    ),
+}
+
+
+@pytest.mark.parametrize("wire", RAW)
+def test_a_wires_own_reader_reads_its_raw_usage(wire: str) -> None:
+    raw, usage = RAW[wire]
+    assert usage_of(wire, raw) == usage
+
+
+@pytest.mark.parametrize("wire", READERS)
+def test_every_reader_is_there_and_takes_nothing_for_nothing(wire: str) -> None:
+    assert usage_of(wire, {}) == Usage()
+
+
+def test_a_wire_that_nobody_reads_is_none_and_not_zero() -> None:
+    assert usage_of("carrier-pigeon", {"input_tokens": 3}) is None
