@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from providers.anthropic_answer import Answer, anthropic_cache_tokens, complaint, decoded
 from providers.anthropic_encoder import ENCODER, WIRE, encode
+from providers.anthropic_thinking import NOTHING_LEFT_OUT, refused, thinking_fields
 from providers.call import Call, StreamedCall
 from providers.counts import count
 from providers.endpoint import is_loopback
@@ -63,7 +64,7 @@ def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], h
 
 
 class Anthropic:
-    """A connection to one endpoint."""
+    """A connection to one endpoint. It remembers what each model refused to be told of thinking."""
 
     encoder = ENCODER
 
@@ -73,6 +74,7 @@ class Anthropic:
         self._key = key
         self._headers = headers
         self._client: AsyncAnthropic | None = None
+        self._left_out: dict[str, frozenset[str]] = {}
 
     def stream(self, request: Request) -> Call:
         origin = Origin(WIRE, self._endpoint, request.prefix.model.name)
@@ -127,17 +129,8 @@ class Anthropic:
     async def _exchange(self, request: Request) -> AsyncGenerator[AsyncIterator[JSONObject]]:
         """Send a request; the raw events of the answer. Raises ProviderError, also while they are read."""
         client = await self._connected()
-        from anthropic import AsyncStream
-        from anthropic.types import Message, RawMessageStreamEvent
-
         with self._faults():
-            stream = await client.post(
-                "/v1/messages",
-                content=encode(request, self._endpoint),
-                cast_to=Message,
-                stream=True,
-                stream_cls=AsyncStream[RawMessageStreamEvent],
-            )
+            stream = await self._send(client, request)
         try:
             await self._require_stream(stream)
             async with aclosing(self._events(stream)) as events:
@@ -145,6 +138,29 @@ class Anthropic:
         finally:
             with suppress(ProviderError), self._faults(begun=True):
                 await stream.close()
+
+    async def _send(self, client: AsyncAnthropic, request: Request) -> AsyncStream[Any]:
+        """The endpoint's answer. What it refuses to hear of thinking costs one more request, once a model."""
+        from anthropic import APIStatusError, AsyncStream
+        from anthropic.types import Message, RawMessageStreamEvent
+
+        model, effort = request.prefix.model.name, request.prefix.parameters.effort
+        while True:
+            left_out = self._left_out.get(model, NOTHING_LEFT_OUT)
+            try:
+                return await client.post(
+                    "/v1/messages",
+                    content=encode(request, self._endpoint, left_out),
+                    cast_to=Message,
+                    stream=True,
+                    stream_cls=AsyncStream[RawMessageStreamEvent],
+                )
+            except APIStatusError as error:
+                said, _ = complaint(_error_body(error))
+                field = refused(thinking_fields(effort, left_out), error.status_code, said)
+                if field is None:
+                    raise
+                self._left_out[model] = left_out | {field}
 
     async def _require_stream(self, stream: AsyncStream[Any]) -> None:
         """Some servers answer a request for a stream with one JSON body, an error's under HTTP 200 even."""
@@ -202,12 +218,15 @@ class Anthropic:
 
     def _status_fault(self, error: APIStatusError) -> ProviderError:
         wait = retry_after_seconds(error.response.headers, now=time.time())
-        body = error.body if isinstance(error.body, dict) else {"error": str(error.body or "")}
-        return self._fault(error.status_code, body, wait)
+        return self._fault(error.status_code, _error_body(error), wait)
 
     def _fault(self, status: int, body: JSONObject, retry_after: float | None) -> ProviderError:
         message, kind = complaint(body)
         return http_fault(self.name, status, message, kind=kind, retry_after=retry_after, secret=self._key)
+
+
+def _error_body(error: APIStatusError) -> JSONObject:
+    return error.body if isinstance(error.body, dict) else {"error": str(error.body or "")}
 
 
 async def _drain(rest: AsyncIterator[object]) -> None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from providers.anthropic_thinking import NOTHING_LEFT_OUT, thinking_fields
 from providers.types import (
     JSON,
     Block,
@@ -38,14 +39,17 @@ MARKABLE = frozenset({"text", "image", "tool_use", "tool_result"})
 """Kinds that take `cache_control` (Anthropic's prompt-caching documentation). Thinking refuses it."""
 
 
-def encode(request: Request, endpoint: str) -> bytes:
-    """The body of the request to `endpoint`, as the JSON text that is sent."""
-    body = json.dumps(request_body(request, endpoint), ensure_ascii=False, separators=(",", ":"))
+def encode(request: Request, endpoint: str, left_out: frozenset[str] = NOTHING_LEFT_OUT) -> bytes:
+    """The body of the request to `endpoint`, as the JSON text that is sent.
+
+    `left_out` is what the model refused to be told of thinking (`anthropic_thinking`).
+    """
+    body = json.dumps(request_body(request, endpoint, left_out), ensure_ascii=False, separators=(",", ":"))
     # A lone surrogate is not UTF-8, and no session should be stuck on one.
     return body.encode("utf-8", "replace")
 
 
-def request_body(request: Request, endpoint: str) -> Encoded:
+def request_body(request: Request, endpoint: str, left_out: frozenset[str] = NOTHING_LEFT_OUT) -> Encoded:
     """The body of the request to `endpoint`, cache markers in place.
 
     Without its markers, the body of a longer conversation begins with the body of a shorter one.
@@ -59,9 +63,8 @@ def request_body(request: Request, endpoint: str) -> Encoded:
     breakpoints = [_last(system) or _last(tools), *conversation.ends(request)]
     for block in {id(block): block for block in breakpoints if block is not None}.values():
         block["cache_control"] = _marker(prefix)
-    body: Encoded = {"model": prefix.model.name, "max_tokens": prefix.parameters.max_output_tokens}
-    if prefix.parameters.effort:
-        body["output_config"] = {"effort": prefix.parameters.effort}
+    body: Encoded = {"model": prefix.model.name, "max_tokens": request.output_limit}
+    body |= thinking_fields(prefix.parameters.effort, left_out)
     if tools:
         body["tools"] = tools
     if system:

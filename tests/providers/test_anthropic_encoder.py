@@ -94,6 +94,7 @@ def test_the_whole_body_of_a_first_request() -> None:
     assert body(user("u1", "hello"), effort="high") == {
         "model": "claude-test",
         "max_tokens": 16_384,
+        "thinking": {"type": "adaptive", "display": "summarized"},
         "output_config": {"effort": "high"},
         "tools": [
             {"name": "read", "description": "Reads a file.", "input_schema": json.loads(SCHEMA)},
@@ -111,7 +112,7 @@ def test_the_whole_body_of_a_first_request() -> None:
 
 
 def test_without_effort_nothing_is_said_of_it() -> None:
-    assert "output_config" not in body(user("u1", "hello"))
+    assert {"output_config", "thinking"}.isdisjoint(body(user("u1", "hello")))
 
 
 def test_the_results_of_tools_and_the_message_after_them_are_one_message() -> None:

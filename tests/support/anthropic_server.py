@@ -3,13 +3,15 @@
 The rules are those of Anthropic's prompt-caching documentation: the order is tools, system, messages; at most
 four breakpoints; a breakpoint finds entries up to twenty blocks back; an entry lives for five minutes or an
 hour from the start of the last request that touched it; longer lifetimes stand before shorter ones; thinking
-carries no breakpoint. What the API would refuse, this server refuses. A token is four characters of JSON.
+carries no breakpoint. What the API would refuse, this server refuses: thinking, too, that it did not give
+out itself to that model, byte for byte. A token is four characters of JSON.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +34,14 @@ def text(words: str) -> dict[str, Any]:
 
 def tool_use(call_id: str, name: str, **arguments: Any) -> dict[str, Any]:
     return {"type": "tool_use", "id": call_id, "name": name, "input": arguments}
+
+
+def thinking(words: str, signature: str = "EqQB+sig/==") -> dict[str, Any]:
+    return {"type": "thinking", "thinking": words, "signature": signature}
+
+
+def redacted(data: str = "c2VjcmV0+/==") -> dict[str, Any]:
+    return {"type": "redacted_thinking", "data": data}
 
 
 def answer(
@@ -60,6 +70,8 @@ def _block(index: int, block: dict[str, Any]) -> Iterable[str]:
         case "tool_use":
             whole = json.dumps(block["input"])
             empty, key, kind = {**block, "input": {}}, "partial_json", "input_json_delta"
+        case "thinking":
+            return _thought(index, block)
         case _:
             return [
                 event("content_block_start", index=index, content_block=block),
@@ -72,6 +84,15 @@ def _block(index: int, block: dict[str, Any]) -> Iterable[str]:
     ]
     opening = event("content_block_start", index=index, content_block=empty)
     return [opening, *deltas, event("content_block_stop", index=index)]
+
+
+def _thought(index: int, block: dict[str, Any]) -> Iterable[str]:
+    """Thinking as the API streams it: its text, then its signature."""
+    deltas = (("thinking_delta", "thinking"), ("signature_delta", "signature"))
+    yield event("content_block_start", index=index, content_block={**block, "thinking": "", "signature": ""})
+    for kind, key in deltas:
+        yield event("content_block_delta", index=index, delta={"type": kind, key: block[key]})
+    yield event("content_block_stop", index=index)
 
 
 @dataclass(slots=True)
@@ -127,7 +148,8 @@ def _segments(body: dict[str, Any]) -> tuple[list[int], list[str], dict[int, str
     blocks = [("tool", tool) for tool in body.get("tools", [])]
     blocks += [("system", block) for block in body.get("system", [])]
     blocks += [(message["role"], block) for message in body["messages"] for block in message["content"]]
-    digest = hashlib.sha256(canonical([body["model"], body.get("output_config")]).encode())
+    asked = [body["model"], body.get("output_config"), body.get("thinking")]
+    digest = hashlib.sha256(canonical(asked).encode())
     lengths, hashes, marks = [], [], {}
     for place, (role, block) in enumerate(blocks):
         bare = canonical([role, {key: value for key, value in block.items() if key != "cache_control"}])
@@ -153,10 +175,12 @@ class AnthropicServer(LoopbackServer):
         self.cache = PromptCache(now, minimum)
         self.billed: list[dict[str, Any]] = []
         """The usage of each answer that it billed, in order."""
+        self.thoughts: set[str] = set()
+        """The thinking it gave out, each block with the model that it was given to."""
         self._answers = iter(answers)
 
     def _reply(self, request: Recorded) -> Reply:
-        complaint = objection(request.json)
+        complaint = objection(request.json) or self._forged(request.json)
         if complaint:
             return refusal(400, "invalid_request_error", complaint)
         blocks = next(self._answers)
@@ -164,7 +188,16 @@ class AnthropicServer(LoopbackServer):
             return blocks
         usage = {**self.cache.bill(request.json), "output_tokens": length(blocks)}
         self.billed.append(usage)
+        model = request.json["model"]
+        self.thoughts |= {canonical([model, block]) for block in blocks if "thinking" in block["type"]}
         return sse(*answer(*blocks, usage=usage, model=request.json["model"]))
+
+    def _forged(self, body: dict[str, Any]) -> str:
+        blocks = (block for message in body["messages"] for block in message["content"])
+        for block in blocks:
+            if "thinking" in block["type"] and canonical([body["model"], block]) not in self.thoughts:
+                return "messages: Invalid `signature` in `thinking` block"
+        return ""
 
 
 def refusal(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> Reply:
@@ -188,6 +221,11 @@ def _message_objection(message: dict[str, Any]) -> str:
     if not content:
         return "messages: content must not be empty"
     kinds = [block["type"] for block in content]
+    ids = [block[key] for block in content for key in ("id", "tool_use_id", "name") if key in block]
+    if not all(re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", name) for name in ids):
+        return "messages: String should match pattern '^[a-zA-Z0-9_-]+$'"
+    if len(calls := [block["id"] for block in content if block["type"] == "tool_use"]) != len({*calls}):
+        return "messages: `tool_use` ids must be unique"
     if any(block["type"] == "text" and not block["text"].strip() for block in content):
         return "messages: text content blocks must contain non-whitespace text"
     if any("cache_control" in block for block in content if "thinking" in block["type"]):
