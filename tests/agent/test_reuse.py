@@ -1,0 +1,170 @@
+"""What should have been read from the cache, and the name of each miss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agent.reuse import CacheRecord, Sent, digests, kept, told_cause
+from providers.types import Message, ModelRef, Parameters, Prefix, Text, ToolCall, ToolSpec, Usage
+
+MODEL = ModelRef("anthropic", "claude-test")
+READ = ToolSpec("read", "Read a file.", "{}")
+PREFIX = Prefix(model=MODEL, system="s", tools=(READ,), encoder="anthropic/1", affinity_key="k")
+
+
+def said(*texts: str) -> list[str]:
+    return digests(Message(f"m{place}", "user", (Text(text),)) for place, text in enumerate(texts))
+
+
+def usage(*, read: int = 0, written: int = 0, uncached: int = 0, output: int = 10) -> Usage:
+    prompt = read + written + uncached
+    return Usage(
+        input_tokens=uncached,
+        output_tokens=output,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        reported_prompt_tokens=prompt,
+    )
+
+
+def record(
+    *calls: tuple[list[str], Usage, float], prefix: Prefix = PREFIX, keeps: float = 300.0
+) -> CacheRecord:
+    """The record after these calls: (digests of what was sent, usage, start)."""
+    made = CacheRecord()
+    for chain, billed, started in calls:
+        made.add(Sent(prefix, chain[-1], started, billed, keeps), chain)
+    return made
+
+
+def test_a_call_that_reads_all_that_was_kept_misses_nothing() -> None:
+    past = record((said("a"), usage(written=900), 0.0))
+    assert past.miss(PREFIX, said("a", "b"), 60.0, usage(read=900, written=50)) is None
+
+
+def test_a_first_call_misses_nothing() -> None:
+    assert CacheRecord().miss(PREFIX, said("a"), 0.0, usage(written=900)) is None
+
+
+def test_an_entry_that_expired_is_named_with_how_long_nobody_came() -> None:
+    past = record((said("a"), usage(written=900), 0.0))
+    missed = past.miss(PREFIX, said("a", "b"), 420.0, usage(written=950))
+    assert missed is not None
+    assert (missed.cause, missed.tokens, missed.detail) == ("expired", 900, "idle 7 min, kept 5 min")
+
+
+def test_a_hit_keeps_an_entry_for_its_whole_lifetime_anew() -> None:
+    past = record((said("a"), usage(written=900), 0.0), (said("a", "b"), usage(read=900, written=10), 240.0))
+    assert past.alive(PREFIX, said("a"), 500.0) == 900
+
+
+def test_identical_bytes_that_were_not_found_are_the_providers_doing() -> None:
+    past = record((said("a"), usage(written=900), 0.0))
+    missed = past.miss(PREFIX, said("a", "b"), 30.0, usage(read=200, written=700))
+    assert missed is not None
+    assert (missed.cause, missed.tokens) == ("affinity_or_eviction", 700)
+
+
+def test_after_more_than_the_longest_lifetime_nothing_is_paid_twice() -> None:
+    past = record((said("a"), usage(written=900), 0.0))
+    assert past.miss(PREFIX, said("a", "b"), 3601.0, usage(written=950)) is None
+
+
+def test_a_conversation_taken_back_is_measured_by_what_it_still_shares() -> None:
+    past = record(
+        (said("a"), usage(written=900), 0.0), (said("a", "b", "c"), usage(read=900, written=500), 10.0)
+    )
+    assert past.reusable(PREFIX, said("a", "x"), 20.0)[0] == 900
+    assert past.miss(PREFIX, said("a", "x"), 20.0, usage(read=900, written=50)) is None
+
+
+def test_a_conversation_taken_back_to_its_beginning_is_no_miss() -> None:
+    past = record((said("a"), usage(written=900), 0.0))
+    past.rewound()
+    assert past.miss(PREFIX, said("x"), 20.0, usage(written=50)) is None
+
+
+@pytest.mark.parametrize(
+    ("now", "cause", "detail"),
+    [
+        (
+            replace(PREFIX, model=ModelRef("anthropic", "other")),
+            "model_changed",
+            "anthropic/claude-test before, anthropic/other now",
+        ),
+        (replace(PREFIX, tools=(READ, replace(READ, name="grep"))), "tools_changed", "grep"),
+        (replace(PREFIX, tools=(replace(READ, description="Reads."),)), "tools_changed", "read"),
+        (replace(PREFIX, system="t"), "system_changed", "the system prompt"),
+        (replace(PREFIX, parameters=Parameters(effort="high")), "parameters_changed", "effort high"),
+    ],
+)
+def test_a_changed_part_of_the_prefix_is_named(now: Prefix, cause: str, detail: str) -> None:
+    past = record((said("a"), usage(written=900), 0.0))
+    missed = past.miss(now, said("a", "b"), 20.0, usage(written=950))
+    assert missed is not None
+    assert (missed.cause, missed.detail, missed.tokens) == (cause, detail, 900)
+
+
+def test_another_lifetime_is_not_another_prefix() -> None:
+    past = record((said("a"), usage(written=900), 0.0))
+    longer = replace(PREFIX, parameters=Parameters(cache_ttl="1h"))
+    assert past.reusable(longer, said("a", "b"), 20.0)[0] == 900
+
+
+def test_a_history_that_changed_is_named_and_so_is_a_summary() -> None:
+    past = record((said("a"), usage(written=900), 0.0))
+    changed = past.miss(PREFIX, said("x", "b"), 20.0, usage(written=950))
+    past.compacted()
+    compacted = past.miss(PREFIX, said("x", "b"), 20.0, usage(written=950))
+    assert changed is not None
+    assert compacted is not None
+    assert (changed.cause, compacted.cause) == ("history_changed", "compacted")
+    assert compacted.by_choice
+    assert not changed.by_choice
+
+
+def test_the_providers_own_diagnosis_goes_first() -> None:
+    past = record((said("a"), usage(written=900), 0.0))
+    missed = past.miss(PREFIX, said("a", "b"), 20.0, usage(written=950), told="system_changed")
+    assert missed is not None
+    assert missed.cause == "system_changed"
+
+
+def test_both_providers_diagnoses_are_read() -> None:
+    assert told_cause({"diagnostics": {"cache_miss_reason": {"type": "tools_changed"}}}) == "tools_changed"
+    assert told_cause({"prompt_cache_diagnostics": {"reason": "input_changed"}}) == "history_changed"
+    assert told_cause({"diagnostics": None}) is None
+    assert told_cause({"diagnostics": {"cache_miss_reason": {"type": "unavailable"}}}) is None
+
+
+def test_a_silent_provider_is_expected_to_do_nothing() -> None:
+    quiet = Usage(input_tokens=900)
+    past = record((said("a"), quiet, 0.0))
+    assert past.miss(PREFIX, said("a", "b"), 20.0, quiet) is None
+
+
+def test_a_lane_of_its_own_does_not_miss_what_it_never_sent() -> None:
+    past = record((said("a"), usage(written=900), 0.0))
+    assert past.miss(PREFIX, said("task"), 20.0, usage(written=300), lane="task_1") is None
+
+
+def test_what_is_kept_is_counted_as_each_provider_counts() -> None:
+    def after(encoder: str, billed: Usage) -> int:
+        return kept(Sent(replace(PREFIX, encoder=encoder), "d", 0.0, billed, None))
+
+    assert after("anthropic/1", usage(read=100, written=50, uncached=7)) == 150
+    assert after("local/2", usage(uncached=100, output=10)) == 109
+    assert after("openai-chat/1", usage(uncached=1000)) == 0
+    assert after("openai-chat/1", usage(uncached=1500)) == 1408
+    assert after("openai-responses/1", usage(written=1500, uncached=20)) == 1500
+    assert after("openai-chat/1", Usage(input_tokens=9000)) == 0
+
+
+def test_equal_messages_have_equal_digests_and_a_changed_one_changes_all_behind_it() -> None:
+    one, other = said("a", "b", "c"), said("a", "x", "c")
+    assert one[0] == other[0]
+    assert {*one[1:]}.isdisjoint(other[1:])
+    call = Message("m", "assistant", (ToolCall("t", "read", '{"path": "\ud800"}'),))
+    assert len(digests([call])) == 1
