@@ -11,12 +11,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from providers.types import ModelRef, Usage
 
 if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, ModelPrice, Provider
+    from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
 TABLE_IDS: Mapping[str, str] = {
     "anthropic": "anthropic",
@@ -73,6 +74,18 @@ class Rates:
     cache_write_1h: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a model's tokens cost now, before any call. A rate that `rates` leaves out is charged as input."""
+
+    rates: Rates
+    """Those of a short prompt where the price goes by the prompt's size."""
+    id: str
+    """Where they came from, as in `Price`."""
+    tiered: bool = False
+    """Long prompts cost more than this says."""
+
+
 def price(
     model: ModelRef, usage: Usage, *, at: float | None = None, overrides: Mapping[str, Rates] | None = None
 ) -> Price | None:
@@ -99,6 +112,27 @@ def price(
         uncached=_by_table(rates, _without_cache(usage)),
         id=f"genai-prices:{provider.id}/{info.id}",
     )
+
+
+def quote(model: ModelRef, overrides: Mapping[str, Rates] | None = None) -> Quote | None:
+    """What the model's tokens cost now; None where that is not known. `overrides` as in `price`."""
+    for name in (str(model), model.name):
+        if overrides and name in overrides:
+            return Quote(overrides[name], f"override:{name}")
+    if _is_free(model):
+        return Quote(Rates(0.0, 0.0), "free")
+    found = _find(model)
+    if found is None:
+        return None
+    provider, info = found
+    table = info.get_prices(datetime.now(UTC))
+    named = (table.input_mtok, table.output_mtok)
+    cached = (table.cache_read_mtok, table.cache_write_mtok, table.cache_write_1h_mtok)
+    (plain, answer), kept = map(_base, named), tuple(map(_base, cached))
+    if plain is None or answer is None:
+        return None
+    tiered = any(rate is not None and not isinstance(rate, Decimal) for rate in (*named, *cached))
+    return Quote(Rates(plain, answer, *kept), f"genai-prices:{provider.id}/{info.id}", tiered)
 
 
 def context_window(model: ModelRef) -> int | None:
@@ -195,7 +229,11 @@ def _listed(table_id: str) -> list[ModelInfo]:
 
 
 def _input_rate(info: ModelInfo) -> float:
-    from genai_prices.types import TieredPrices
+    return _base(info.get_prices(datetime.now(UTC)).input_mtok) or 0.0
 
-    rate = info.get_prices(datetime.now(UTC)).input_mtok
-    return float((rate.base if isinstance(rate, TieredPrices) else rate) or 0)
+
+def _base(rate: Decimal | TieredPrices | None) -> float | None:
+    """A rate of the table, for short prompts where it goes by their size."""
+    if rate is None:
+        return None
+    return float(rate if isinstance(rate, Decimal) else rate.base)
