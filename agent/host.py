@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from agent.tools.contract import Intent
-from providers.types import JSONObject, Message, ToolCall, Usage
+from providers.types import JSONObject, Message, Request, ToolCall, Usage
 
 Purpose: TypeAlias = Literal["main", "task", "compaction", "warm", "title", "doctor"]
 
@@ -71,8 +71,12 @@ class Host(Protocol):
         """Make the fact durable. Raises OSError when it can't be written; the turn then stops."""
         ...
 
-    async def before_call(self) -> None:
-        """Called before each model call. Raises BudgetReached when it would go over what the person set."""
+    async def before_call(self, request: Request) -> int | None:
+        """Called before each model call: the most tokens its answer may have, None for no limit of its own.
+
+        Raises BudgetReached when the call would go over what the person set, ConfigurationError where that
+        cannot be told.
+        """
         ...
 
     async def permit(self, call: ToolCall, intent: Intent) -> Verdict:

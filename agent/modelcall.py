@@ -40,13 +40,13 @@ class ModelCall:
         """Stream the answer. What an attempt that failed had streamed is void once `Retrying` comes."""
         attempt = 1
         while True:
-            await self._host.before_call()
             request = Request(
                 prefix=self._rig.prefix,
                 messages=tuple(self._state.messages),
                 previous_end=self._state.previous_end,
             )
-            call = self._rig.provider.stream(request)
+            limit = await self._host.before_call(request)
+            call = self._rig.provider.stream(replace(request, max_output_tokens=limit))
             failure: ProviderError | None = None
             try:
                 async with call:

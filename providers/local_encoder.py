@@ -46,7 +46,7 @@ def encode(request: Request) -> dict[str, JSON]:
     body: dict[str, JSON] = {
         "model": prefix.model.name,
         "messages": system + [_message(message) for message in request.messages],
-        "max_tokens": min(prefix.parameters.max_output_tokens, LONGEST_ANSWER),
+        "max_tokens": min(request.output_limit, LONGEST_ANSWER),
         "temperature": 0,
         **AGAINST_LOOPS,
         "cache_prompt": True,

@@ -174,7 +174,7 @@ class OllamaProvider:
 
     def _body(self, request: Request, think: JSON) -> dict[str, JSON]:
         prefix, parameters = request.prefix, request.prefix.parameters
-        options: dict[str, JSON] = {"num_predict": parameters.max_output_tokens}
+        options: dict[str, JSON] = {"num_predict": request.output_limit}
         if parameters.context_window:
             options["num_ctx"] = parameters.context_window
             self._asked[prefix.model.name] = parameters.context_window

@@ -55,7 +55,7 @@ def request_body(
         limits.reverse()
     limit = next((name for name in limits if name not in left_out), None)
     if limit:
-        body[limit] = parameters.max_output_tokens
+        body[limit] = request.output_limit
     return {name: value for name, value in body.items() if name not in left_out}
 
 

@@ -265,6 +265,19 @@ class Request:
     """Id of the last message of the previous call on this prefix: a cache breakpoint there hits for sure."""
     patience: float = 1.0
     """How many times as long as usual the endpoint may be silent; grows after each stall."""
+    max_output_tokens: int | None = None
+    """A tighter limit for this answer alone, where the person's budget wants one.
+
+    It costs no cached token: an answer's limit is no part of a cache key. Anthropic's prompt-caching
+    documentation lists what invalidates an entry, and OpenAI's `prompt_cache_diagnostics` why one missed;
+    neither list has it.
+    """
+
+    @property
+    def output_limit(self) -> int:
+        """The most tokens that the answer may have; what every encoder sends."""
+        most = self.prefix.parameters.max_output_tokens
+        return most if self.max_output_tokens is None else min(most, self.max_output_tokens)
 
 
 # --- what a stream tells while it runs ----------------------------------------------------------------------

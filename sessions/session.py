@@ -24,7 +24,7 @@ from agent.tools.contract import FilesSeen, Intent
 from checkpoint.types import CheckpointError, Snapshot
 from providers.call import new_id
 from providers.provider import Provider
-from providers.types import Image, Message, ModelRef, Prefix, Text, ToolCall, Usage
+from providers.types import Image, Message, ModelRef, Prefix, Request, Text, ToolCall, Usage
 from sessions.bill import Bill, Cost, cost_of
 from sessions.chronicle import Chronicle
 from sessions.gate import Gate
@@ -241,8 +241,9 @@ class Session:
                 self.calls.append(line)
                 await self._chronicle.book(line)
 
-    async def before_call(self) -> None:
+    async def before_call(self, request: Request) -> int | None:
         self._bill.check()
+        return None
 
     async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
         return await self._gate.permit(call, intent)

@@ -12,7 +12,7 @@ from agent.tools.toolbox import Toolbox
 from agent.workspace import Workspace
 from providers.registry import open_provider
 from providers.retry import Retry
-from providers.types import Message, ModelRef, Prefix, Text, ToolCall, ToolResult
+from providers.types import Message, ModelRef, Prefix, Request, Text, ToolCall, ToolResult
 
 
 @dataclass(slots=True)
@@ -31,8 +31,8 @@ class ListHost:
             case CallMade():
                 self.order.append("call")
 
-    async def before_call(self) -> None:
-        return
+    async def before_call(self, request: Request) -> int | None:
+        return None
 
     async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
         return Verdict(False, "not here") if call.name in self.refuse else Verdict(True)
