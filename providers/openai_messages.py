@@ -95,11 +95,11 @@ def _tool_call(call: ToolCall) -> JSON:
     return {
         "id": call.id,
         "type": "function",
-        "function": {"name": call.name, "arguments": _arguments(call)},
+        "function": {"name": call.name, "arguments": sent_arguments(call)},
     }
 
 
-def _arguments(call: ToolCall) -> str:
+def sent_arguments(call: ToolCall) -> str:
     """The arguments as they came. Broken ones go back inside an object: servers that parse them for the
     model's template (llama.cpp, vLLM) would refuse the conversation from then on."""
     try:
