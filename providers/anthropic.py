@@ -20,10 +20,12 @@ from providers.call import Call, StreamedCall
 from providers.counts import count
 from providers.endpoint import is_loopback
 from providers.errors import ConfigurationError, ProviderError, RequestRejected, ServerFault, StreamTruncated
-from providers.faults import http_fault, retry_after_seconds, unreachable
+from providers.faults import http_fault, retry_after_seconds, stalled, unreachable
+from providers.lines import sent_events
 from providers.pricing import context_window
 from providers.provider import ModelInfo
 from providers.settings import ProviderSettings, key_of, required_key
+from providers.silence import Patience, attentive, awaited, patience_for
 from providers.types import JSONObject, ModelRef, Origin, Request
 
 if TYPE_CHECKING:
@@ -36,8 +38,8 @@ NO_KEY = "none"
 """Sent to an endpoint of a person's own that was given no key: the SDK insists on one."""
 
 CONNECT_SECONDS = 10.0
-SILENCE_SECONDS = 600.0
-"""How long an endpoint may say nothing; a local model that reads a long prompt does."""
+LIST_SECONDS = 30.0
+"""How long the list of models may take."""
 DRAIN_SECONDS = 1.0
 """How long to wait for the end of a body after its last event, to keep the connection for the next call."""
 
@@ -60,7 +62,7 @@ def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], h
     headers = dict(settings.headers)
     if "x-api-key" in settings.quirks:
         headers["X-Api-Key"] = key
-    return Anthropic(name, endpoint, key, headers)
+    return Anthropic(name, endpoint, key, headers, settings.stall_seconds)
 
 
 class Anthropic:
@@ -68,17 +70,29 @@ class Anthropic:
 
     encoder = ENCODER
 
-    def __init__(self, name: str, endpoint: str, key: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        endpoint: str,
+        key: str,
+        headers: Mapping[str, str],
+        stall_seconds: float | None = None,
+    ) -> None:
         self.name = name
         self._endpoint = endpoint
         self._key = key
         self._headers = headers
+        self._stall_seconds = stall_seconds
+        self._silent = partial(stalled, name)
         self._client: AsyncAnthropic | None = None
         self._left_out: dict[str, frozenset[str]] = {}
 
     def stream(self, request: Request) -> Call:
         origin = Origin(WIRE, self._endpoint, request.prefix.model.name)
-        return StreamedCall(request, partial(self._exchange, request), Answer(self.name, origin))
+        answer = Answer(self.name, origin)
+        return StreamedCall(
+            request, partial(self._exchange, request), answer, provisional=lambda: answer.provisional
+        )
 
     async def prepare(self) -> None:
         await self._connected()
@@ -91,7 +105,7 @@ class Anthropic:
     async def models(self) -> tuple[ModelInfo, ...]:
         client = await self._connected()
         with self._faults():
-            offered = [model async for model in client.models.list(limit=1000)]
+            offered = [model async for model in client.models.list(limit=1000, timeout=LIST_SECONDS)]
         return tuple(
             ModelInfo(model.id, count(model.max_input_tokens), model.display_name) for model in offered
         )
@@ -113,7 +127,7 @@ class Anthropic:
         import httpx2
         from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
 
-        timeout = httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
+        timeout = httpx2.Timeout(None, connect=CONNECT_SECONDS)  # silence is noticed by `awaited`
         return AsyncAnthropic(
             api_key=self._key,
             base_url=self._endpoint,
@@ -132,8 +146,9 @@ class Anthropic:
         with self._faults():
             stream = await self._send(client, request)
         try:
-            await self._require_stream(stream)
-            async with aclosing(self._events(stream)) as events:
+            patience = self._patience(request)
+            await self._require_stream(stream, patience)
+            async with aclosing(self._events(stream, patience)) as events:
                 yield events
         finally:
             with suppress(ProviderError), self._faults(begun=True):
@@ -147,14 +162,16 @@ class Anthropic:
         model, effort = request.prefix.model.name, request.prefix.parameters.effort
         while True:
             left_out = self._left_out.get(model, NOTHING_LEFT_OUT)
+            content = encode(request, self._endpoint, left_out)
             try:
-                return await client.post(
-                    "/v1/messages",
-                    content=encode(request, self._endpoint, left_out),
-                    cast_to=Message,
-                    stream=True,
-                    stream_cls=AsyncStream[RawMessageStreamEvent],
-                )
+                async with awaited(self._patience(request, len(content)).first, self._silent):
+                    return await client.post(
+                        "/v1/messages",
+                        content=content,
+                        cast_to=Message,
+                        stream=True,
+                        stream_cls=AsyncStream[RawMessageStreamEvent],
+                    )
             except APIStatusError as error:
                 said, _ = complaint(_error_body(error))
                 field = refused(thinking_fields(effort, left_out), error.status_code, said)
@@ -162,13 +179,20 @@ class Anthropic:
                     raise
                 self._left_out[model] = left_out | {field}
 
-    async def _require_stream(self, stream: AsyncStream[Any]) -> None:
+    def _patience(self, request: Request, sending: int = 0) -> Patience:
+        """Thinking needs no more of it: this wire pings while the model thinks."""
+        return patience_for(
+            self._stall_seconds, factor=request.patience, loads=is_loopback(self._endpoint), sending=sending
+        )
+
+    async def _require_stream(self, stream: AsyncStream[Any], patience: Patience) -> None:
         """Some servers answer a request for a stream with one JSON body, an error's under HTTP 200 even."""
         kind = stream.response.headers.get("content-type", "text/event-stream")
         if kind.startswith("text/event-stream"):
             return
         with self._faults(begun=True):
-            body = decoded((await stream.response.aread()).decode("utf-8", "replace"))
+            async with awaited(patience.first, self._silent):
+                body = decoded((await stream.response.aread()).decode("utf-8", "replace"))
         if "error" in body:
             raise self._fault(200, body, None)
         raise RequestRejected(
@@ -176,17 +200,17 @@ class Anthropic:
             f"Check that a server that speaks Anthropic's Messages API answers at {self._endpoint}"
         )
 
-    async def _events(self, stream: AsyncStream[Any]) -> AsyncGenerator[JSONObject]:
+    async def _events(self, stream: AsyncStream[Any], patience: Patience) -> AsyncGenerator[JSONObject]:
         """The events as they came: the SDK would drop those of proxies that send no `event:` lines."""
         with self._faults(begun=True):
-            sent_events = stream.raw_events(stream.response)
-            async for sent in sent_events:
+            body = stream.response.aiter_bytes()
+            async for sent in sent_events(attentive(body, patience, self._silent)):
                 event = json.loads(sent.data) if sent.data.startswith("{") else {}
-                kind = event.get("type", sent.event)
+                kind = event.get("type", sent.name)
                 yield {**event, "type": kind}
                 if kind == "message_stop":
                     break
-            await _drain(sent_events)
+            await _drain(body)
 
     @contextmanager
     def _faults(self, *, begun: bool = False) -> Generator[None]:

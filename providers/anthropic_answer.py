@@ -237,6 +237,8 @@ class Answer:
     model: str | None = None
     stop_reason: str | None = None
     raw_usage: JSONObject = field(default_factory=dict)
+    provisional: bool = False
+    """Whether the usage is only that of the start: the prompt's counts are final, the output's is not."""
     _stop: str | None = None
     _makers: dict[JSON, BlockMaker] = field(default_factory=dict)
     _whole: set[JSON] = field(default_factory=set)
@@ -260,6 +262,7 @@ class Answer:
                 message = section(event, "message")
                 self.model = str(message.get("model") or "") or None
                 self.raw_usage = merged_usage(self.raw_usage, section(message, "usage"))
+                self.provisional = True
             case "content_block_start":
                 return _shown(self._open(index, section(event, "content_block")))
             case "content_block_delta" if index in self._makers:
@@ -269,7 +272,9 @@ class Answer:
                 return _shown(self._makers[index].finish())
             case "message_delta":
                 self._stop = section(event, "delta").get("stop_reason") or self._stop
-                self.raw_usage = merged_usage(self.raw_usage, section(event, "usage"))
+                billed = section(event, "usage")
+                self.raw_usage = merged_usage(self.raw_usage, billed)
+                self.provisional = self.provisional and count(billed.get("output_tokens")) is None
             case "message_stop":
                 self.stop_reason = str(self._stop or StopReason.END_TURN)
             case _ if "error" in event:

@@ -6,10 +6,11 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
 
-from providers.errors import ProviderError, StreamTruncated
+from providers.errors import ProviderError, Stalled, StreamTruncated
 from providers.types import (
     AssistantTurn,
     Block,
@@ -31,7 +32,9 @@ from providers.types import (
     Usage,
 )
 
-IMAGE = 4 * 1_500
+CHARACTERS = 4
+"""To a token, roughly."""
+IMAGE = CHARACTERS * 1_500
 """An image, as so many characters: about 1,500 tokens, what a large one costs with most providers."""
 
 
@@ -89,7 +92,10 @@ class Call(Protocol):
 
     @property
     def estimated(self) -> bool:
-        """True when the wire did not tell what it billed, so that `usage` is our estimate."""
+        """True when the wire did not tell what it billed, so that `usage` is our estimate.
+
+        With a `raw_usage` only the output is: the wire told of the prompt, then broke off.
+        """
         ...
 
     @property
@@ -120,7 +126,15 @@ def new_id(kind: str) -> str:
 class StreamedCall:
     """The `Call` that every wire makes: it opens a connection and feeds an accumulator."""
 
-    def __init__(self, request: Request, connect: Connect, accumulator: Accumulator) -> None:
+    def __init__(
+        self,
+        request: Request,
+        connect: Connect,
+        accumulator: Accumulator,
+        *,
+        provisional: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`provisional` says whether the usage so far holds no final count of the output."""
         self.id = new_id("call")
         self.started = 0.0
         self.duration = 0.0
@@ -128,20 +142,22 @@ class StreamedCall:
         self._request = request
         self._connection = connect()
         self._accumulator = accumulator
+        self._provisional = provisional
         self._events: AsyncIterator[JSONObject] | None = None
         self._message_id = new_id("msg")
         self._clock = 0.0
         self._heard = 0
         """Characters that were streamed: reasoning and unfinished tool calls too, all of it is billed."""
         self._given_up = False
-        """We left while the provider was at work on a request that it had taken."""
+        """Nobody waited for the end of a request that the provider had taken, or was sent at least."""
 
     async def __aenter__(self) -> Self:
         self.started = time.time()
         self._clock = time.monotonic()
         try:
             self._events = await self._connection.__aenter__()
-        except BaseException:
+        except BaseException as error:
+            self._given_up = isinstance(error, Stalled)
             self.duration = time.monotonic() - self._clock
             raise
         return self
@@ -149,7 +165,9 @@ class StreamedCall:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._given_up = kind is not None and not issubclass(kind, ProviderError)
+        self._given_up = kind is not None and (
+            issubclass(kind, Stalled) or not issubclass(kind, ProviderError)
+        )
         try:
             await self._connection.__aexit__(kind, error, trace)
         finally:
@@ -188,9 +206,12 @@ class StreamedCall:
 
     @property
     def usage(self) -> Usage:
+        told = self._accumulator.usage
         if not self.estimated:
-            return self._accumulator.usage
-        return estimate(self._request, self._heard)
+            return told
+        if not self.raw_usage:
+            return estimate(self._request, self._heard)
+        return replace(told, output_tokens=max(told.output_tokens, self._heard // CHARACTERS))
 
     @property
     def raw_usage(self) -> JSONObject:
@@ -198,12 +219,15 @@ class StreamedCall:
 
     @property
     def estimated(self) -> bool:
-        """Estimated where no usage came of an answer that began, or that we didn't wait for.
+        """Estimated where no usage came of an answer that began, or that nobody waited for.
 
         A provider that took the request may bill the prompt though we left before its first token. A request
-        that it refused, or had not taken yet, is booked as nothing.
+        that it refused, or had not taken yet, is booked as nothing. Where the usage is provisional only the
+        output is our estimate: the prompt's counts are as the wire told them.
         """
-        return not self._accumulator.raw_usage and (self.time_to_first_token is not None or self._given_up)
+        if self.raw_usage:
+            return self._provisional()
+        return self.time_to_first_token is not None or self._given_up
 
 
 def estimate(request: Request, heard: int) -> Usage:
@@ -215,7 +239,7 @@ def estimate(request: Request, heard: int) -> Usage:
         len(tool.name) + len(tool.description) + len(tool.parameters) for tool in request.prefix.tools
     )
     prompt += sum(_characters(block) for message in request.messages for block in message.blocks)
-    return Usage(input_tokens=prompt // 4, output_tokens=heard // 4)
+    return Usage(input_tokens=prompt // CHARACTERS, output_tokens=heard // CHARACTERS)
 
 
 def _characters(block: Block) -> int:

@@ -1,4 +1,4 @@
-"""Cuts a streamed body into lines, at line feeds only.
+"""Cuts a streamed body into lines and server-sent events, at line feeds only.
 
 An HTTP client's own line iterator also cuts at U+0085, U+2028 and other characters that JSON text may hold
 as they are.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from providers.types import JSON, JSONObject
 
@@ -28,25 +29,44 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield last.removesuffix(b"\r")
 
 
-async def event_data(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The data of each server-sent event; comments, event names and ids are dropped.
+@dataclass(frozen=True, slots=True)
+class SentEvent:
+    """One server-sent event: the name it was given, "" where it has none, and its data."""
 
-    An `error:` line, with which older llama.cpp servers tell a failure, counts as data of its own. The event
-    before the stream's end need not be closed by an empty line, as long as it came whole.
+    name: str
+    data: str
+
+
+async def sent_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[SentEvent]:
+    """The server-sent events of a body; comments and ids are dropped.
+
+    An `error:` line, with which older llama.cpp servers tell a failure, counts as an event of its own. The
+    event before the stream's end need not be closed by an empty line, as long as it came whole.
     """
-    data: list[str] = []
+    name, data = "", list[str]()
     async for line in lines(chunks):
         field, _, value = line.decode("utf-8").partition(":")
-        if not line and data:
-            yield "\n".join(data)
-            data = []
-        elif field == "data":
-            data.append(value.removeprefix(" "))
-        elif field == "error":
-            yield f'{{"error":{value}}}'
+        match field:
+            case "" if not line:
+                if name or data:
+                    yield SentEvent(name, "\n".join(data))
+                name, data = "", []
+            case "data":
+                data.append(value.removeprefix(" "))
+            case "event":
+                name = value.strip()
+            case "error":
+                yield SentEvent("error", f'{{"error":{value}}}')
     last = "\n".join(data)
     if last == DONE or _whole(last):
-        yield last
+        yield SentEvent(name, last)
+
+
+async def event_data(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """The data of each server-sent event that has any."""
+    async for sent in sent_events(chunks):
+        if sent.data:
+            yield sent.data
 
 
 def json_object(text: str | bytes) -> JSONObject:
