@@ -74,8 +74,11 @@ def _vendor_at(base_url: str) -> Vendor | None:
 
 
 def _overridden(quirks: frozenset[str], configured: frozenset[str]) -> frozenset[str]:
+    """The vendor's quirks and a person's: `-NAME` takes one away, `NAME:VALUE` replaces another value."""
     off = {quirk.removeprefix(OFF) for quirk in configured if quirk.startswith(OFF)}
-    return (quirks - off) | {quirk for quirk in configured if not quirk.startswith(OFF)}
+    on = {quirk for quirk in configured if not quirk.startswith(OFF)}
+    valued = {quirk.partition(":")[0] for quirk in on if ":" in quirk}
+    return frozenset(on | {quirk for quirk in quirks - off if quirk.partition(":")[0] not in valued})
 
 
 def _checked(name: str, base_url: str, *, source: str) -> str:

@@ -1,4 +1,16 @@
-"""What a chat completion's request holds, and what it can do without."""
+"""What a chat completion's request holds, and what it can do without.
+
+`[providers.NAME] quirks` may hold, for this wire (with `-` before it, a vendor's own does not hold):
+
+- `prompt_cache_key`: the endpoint takes OpenAI's name for the session's affinity key
+- `affinity:HEADER`: it takes the key in that header
+- `max_completion_tokens`: it wants an answer's limit under this name, not `max_tokens`
+- `reasoning_content`: it wants a model's reasoning back, with every message that called tools
+- `effort:FIELD`: where it takes an effort: `reasoning_effort` (as without a quirk), `reasoning` (an object),
+  `chat_template_kwargs`; nowhere, where no field stands behind the colon
+- `efforts:LOW,HIGH`: the efforts it knows; another becomes the nearest below
+- `effort_off:FIELD`: where `none` is said: as above, or `thinking` (an object)
+"""
 
 from __future__ import annotations
 
@@ -6,23 +18,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from providers.openai_effort import EFFORT_FIELDS, effort_fields
 from providers.openai_faults import WireError
 from providers.openai_messages import encode_messages, encode_tools
 from providers.types import JSON, Origin, Request
 
-QUIRKS = frozenset({"prompt_cache_key", "max_completion_tokens", "reasoning_content"})
-"""What `[providers.NAME] quirks` may hold for this wire:
-
-- `prompt_cache_key`: the endpoint takes OpenAI's name for the session's affinity key
-- `affinity:HEADER`: it takes the key in that header
-- `max_completion_tokens`: it wants an answer's limit under this name, not `max_tokens`
-- `reasoning_content`: it wants a model's reasoning back
-"""
-
 OPTIONAL_FIELDS = (
     "stream_options",
     "prompt_cache_key",
-    "reasoning_effort",
+    *EFFORT_FIELDS,
     "max_completion_tokens",
     "max_tokens",
 )
@@ -46,8 +50,7 @@ def request_body(
     }
     if prefix.tools:
         body["tools"] = encode_tools(prefix.tools)
-    if parameters.effort:
-        body["reasoning_effort"] = parameters.effort
+    body |= effort_fields(parameters.effort, quirks)
     if "prompt_cache_key" in quirks and prefix.affinity_key:
         body["prompt_cache_key"] = prefix.affinity_key
     limits = ["max_tokens", "max_completion_tokens"]
@@ -76,4 +79,11 @@ def optional_field(body: Mapping[str, JSON], status: int, said: WireError) -> st
     """The optional field of `body` that an endpoint's refusal is about, if it is about one."""
     if status not in (400, 422):
         return None
-    return next((field for field in OPTIONAL_FIELDS if field in body and said.names(field)), None)
+    present = (field for field in OPTIONAL_FIELDS if field in body)
+    return next((field for field in present if said.names(field) or said.names(_camel(field))), None)
+
+
+def _camel(field: str) -> str:
+    """The name as xAI writes it in its refusals: `reasoningEffort`."""
+    first, *rest = field.split("_")
+    return first + "".join(word.capitalize() for word in rest)
