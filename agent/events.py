@@ -54,7 +54,10 @@ class Retrying:
     seconds: float
     reason: str
     attempt: int
+    """The number of the attempt to come, from 1."""
     attempts: int
+    void: bool = False
+    """Whether the attempt that failed had streamed something, which counts for nothing now."""
 
 
 @dataclass(frozen=True, slots=True)

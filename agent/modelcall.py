@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import inf
 
 from agent.events import CallFinished, Event, Retrying
 from agent.host import CallReport, Host
@@ -13,7 +14,7 @@ from agent.rig import Rig
 from agent.settled import settled
 from agent.state import AgentState
 from providers.call import Call, new_id
-from providers.errors import ProviderError
+from providers.errors import ProviderError, Stalled
 from providers.types import AssistantTurn, Block, Message, Request, StopReason, ToolCall, Usage
 
 
@@ -38,15 +39,9 @@ class ModelCall:
 
     async def events(self) -> AsyncGenerator[Event]:
         """Stream the answer. What an attempt that failed had streamed is void once `Retrying` comes."""
-        attempt = 1
+        attempt, patience = 1, _Patience(self._state.patience)
         while True:
-            request = Request(
-                prefix=self._rig.prefix,
-                messages=tuple(self._state.messages),
-                previous_end=self._state.previous_end,
-            )
-            limit = await self._host.before_call(request)
-            call = self._rig.provider.stream(replace(request, max_output_tokens=limit))
+            call = self._rig.provider.stream(await self._request(patience.factor))
             failure: ProviderError | None = None
             try:
                 async with call:
@@ -66,12 +61,26 @@ class ModelCall:
                 report = await settled(self._book(call, "ok", keep=True))
             yield CallFinished(report)
             if failure is None:
+                self._state.patience = patience.kept(report.time_to_first_token)
                 return
             if delay is None:
                 raise failure
-            yield Retrying(delay, _cause(failure), attempt + 1, self._rig.retry.attempts)
-            await asyncio.sleep(delay)
             attempt += 1
+            void = report.time_to_first_token is not None
+            yield Retrying(delay, failure.cause, attempt, self._rig.retry.attempts, void)
+            await asyncio.sleep(delay)
+            if isinstance(failure, Stalled):
+                patience.stalled(report.duration)
+
+    async def _request(self, patience: float) -> Request:
+        """The request to send now. Raises what the host raises where a limit is reached."""
+        request = Request(
+            prefix=self._rig.prefix,
+            messages=tuple(self._state.messages),
+            previous_end=self._state.previous_end,
+            patience=patience,
+        )
+        return replace(request, max_output_tokens=await self._host.before_call(request))
 
     async def _book(self, call: Call, outcome: str, *, keep: bool) -> CallReport:
         """Record the call, then (with `keep`) the message it made."""
@@ -124,6 +133,33 @@ def _with_own_ids(answer: Message, before: Sequence[Message]) -> Message:
     return replace(answer, blocks=tuple(blocks))
 
 
-def _cause(failure: ProviderError) -> str:
-    """What a person reads beside the countdown: the status where there is one."""
-    return str(failure.status) if failure.status else type(failure).__name__
+@dataclass(slots=True)
+class _Patience:
+    """How long the endpoint may be silent: twice as long after each stall of this call.
+
+    An endpoint that merely thinks long before its first word would else be paid for each thought twice.
+    """
+
+    usual: float
+    """What the call began with, in times of an endpoint's own."""
+    stalls: int = 0
+    given_up_after: float = inf
+    """Seconds that the shortest stalled attempt was given."""
+
+    @property
+    def factor(self) -> float:
+        return float(self.usual * 2**self.stalls)
+
+    def stalled(self, after: float) -> None:
+        """An attempt was given up after so many seconds."""
+        self.stalls += 1
+        self.given_up_after = min(self.given_up_after, after)
+
+    def kept(self, first_token: float | None) -> float:
+        """The patience to begin the next call with, now that this one's first token took so many seconds.
+
+        One that took longer than a stalled attempt was given shows a slow endpoint; any other, that it had
+        hung and was mended.
+        """
+        slow = first_token is not None and first_token > self.given_up_after
+        return self.factor if slow else self.usual

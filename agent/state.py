@@ -22,6 +22,8 @@ class AgentState:
     total_reported_prompt_tokens: int = 0
     previous_end: str | None = None
     """Id of the last message that the latest model call sent: the next call's cache breakpoint."""
+    patience: float = 1.0
+    """How many times as long as usual this endpoint may be silent: more than 1 once it proved to be slow."""
 
     def add(self, usage: Usage) -> None:
         """Book one model call."""

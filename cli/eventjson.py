@@ -54,13 +54,14 @@ def event_object(event: Event) -> dict[str, JSON]:
                 "display": display,
                 "is_error": is_error,
             }
-        case Retrying(seconds, reason, attempt, attempts):
+        case Retrying(seconds, reason, attempt, attempts, void):
             return {
                 "type": "retrying",
                 "seconds": seconds,
                 "reason": reason,
                 "attempt": attempt,
                 "attempts": attempts,
+                "void": void,
             }
         case CheckpointMade(number, path, files_off):
             return {"type": "checkpoint_made", "number": number, "path": path, "files_off": files_off}

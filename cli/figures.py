@@ -85,6 +85,10 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def retrying(after: float, reason: str, attempt: int, attempts: int) -> str:
-    """What a person reads while a failed call waits: `retrying in 4s (429), attempt 2 of 6`."""
-    return f"retrying in {seconds(after)} ({reason}), attempt {attempt} of {attempts}"
+def retrying(after: float, reason: str, attempt: int, attempts: int, *, void: bool = False) -> str:
+    """What a person reads while a failed call waits: `retrying in 4s (429), attempt 2 of 6`.
+
+    `void`: they saw a beginning of the answer, which the next attempt begins anew.
+    """
+    line = f"retrying in {seconds(after)} ({reason}), attempt {attempt} of {attempts}"
+    return f"{line}; what came of this answer is void" if void else line

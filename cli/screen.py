@@ -104,9 +104,9 @@ class Screen:
                     running.tail = (running.tail + text)[-_TAIL_CHARACTERS:]
             case ToolFinished():
                 self._finish_tool(event)
-            case Retrying(seconds, reason, attempt, attempts):
+            case Retrying(seconds, reason, attempt, attempts, void):
                 self._settle()
-                self.note(figures.retrying(seconds, reason, attempt, attempts))
+                self.note(figures.retrying(seconds, reason, attempt, attempts, void=void))
             case CheckpointMade(number=number, files_off=files_off):
                 self._checkpoint = number
                 if files_off != self._files_off:

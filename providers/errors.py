@@ -44,12 +44,19 @@ class ProviderError(CachetError):
     """A model call failed. `status` is the HTTP status where there was one."""
 
     retryable = False
+    gist = "it failed"
+    """What a person reads beside a countdown, where there was no status."""
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
         """Seconds the provider asked us to wait, where it did."""
+
+    @property
+    def cause(self) -> str:
+        """The cause in two or three words: the status, where there was one."""
+        return str(self.status) if self.status else self.gist
 
 
 class KeyRefused(ProviderError):
@@ -72,18 +79,21 @@ class Unreachable(ProviderError):
     """No connection to the endpoint."""
 
     retryable = True
+    gist = "no connection"
 
 
 class RateLimited(ProviderError):
     """The endpoint asks to wait."""
 
     retryable = True
+    gist = "rate limit"
 
 
 class ServerFault(ProviderError):
     """The endpoint failed."""
 
     retryable = True
+    gist = "server fault"
 
 
 class Stalled(ProviderError):
@@ -91,8 +101,13 @@ class Stalled(ProviderError):
 
     retryable = True
 
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.gist = f"silent for {seconds:g} s"
+
 
 class StreamTruncated(ProviderError):
     """The stream ended before the provider said that the message was whole."""
 
     retryable = True
+    gist = "broke off"

@@ -161,7 +161,8 @@ def stalled(provider: str, seconds: float) -> Stalled:
     """The error for an endpoint that sent no byte for `seconds`."""
     return Stalled(
         f"{provider} sent nothing for {seconds:g} s, so its answer was given up. Nothing of it was run; send "
-        f"it again. If it is only slow, give it longer: stall_seconds in [providers.{provider}]."
+        f"it again. If it is only slow, give it longer: stall_seconds in [providers.{provider}].",
+        seconds=seconds,
     )
 
 

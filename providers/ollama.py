@@ -11,9 +11,9 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from providers.call import Call, StreamedCall
 from providers.counts import count
@@ -27,8 +27,9 @@ from providers.errors import (
     StreamTruncated,
     Unreachable,
 )
-from providers.faults import retry_after_seconds
+from providers.faults import retry_after_seconds, stalled
 from providers.lines import json_object, lines
+from providers.listening import listens
 from providers.ollama_chunks import (
     OllamaAccumulator,
     ollama_cached_read_tokens,
@@ -40,6 +41,7 @@ from providers.ollama_messages import ENCODER, encode_messages, encode_tools
 from providers.openai_faults import WireError
 from providers.provider import ModelInfo
 from providers.settings import ProviderSettings
+from providers.silence import Patience, attentive, awaited, patience_for
 from providers.types import JSON, JSONObject, Origin, Request
 
 if TYPE_CHECKING:
@@ -57,10 +59,7 @@ LEVELS = frozenset({"low", "medium", "high", "max"})
 OFF = frozenset({"none", "off"})
 
 CONNECT_SECONDS = 5.0
-SILENCE_SECONDS = 900.0
-"""Without a byte for this long the server counts as gone: it loads a model and reads the prompt first."""
 PATIENCE_SECONDS = 30.0
-REACHABLE_SECONDS = 0.3
 
 
 def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], home: Path) -> OllamaProvider:
@@ -68,29 +67,29 @@ def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], h
     key = settings.api_key or environ.get("OLLAMA_API_KEY", "").strip()
     headers = {"authorization": f"Bearer {key}"} if key else {}
     url = host_url(settings.base_url or environ.get("OLLAMA_HOST", ""))
-    return OllamaProvider(name, url, {**headers, **settings.headers})
+    return OllamaProvider(name, url, {**headers, **settings.headers}, settings.stall_seconds)
 
 
 async def reachable(environ: Mapping[str, str]) -> bool:
-    """Whether something listens where Ollama would, asked with a bare socket for at most 0.3 seconds."""
+    """Whether something listens where Ollama would, asked with a bare socket for a moment."""
     try:
-        address = urlsplit(host_url(environ.get("OLLAMA_HOST", "")))
-        async with asyncio.timeout(REACHABLE_SECONDS):
-            _, writer = await asyncio.open_connection(address.hostname, address.port)
-    except (OSError, TimeoutError, ConfigurationError):
+        return await listens(host_url(environ.get("OLLAMA_HOST", "")))
+    except ConfigurationError:
         return False
-    writer.close()
-    return True
 
 
 class OllamaProvider:
     """One Ollama server. It remembers what thinking each model refused."""
 
-    def __init__(self, name: str, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, url: str, headers: Mapping[str, str], stall_seconds: float | None = None
+    ) -> None:
         self.name = name
         self.encoder = ENCODER
         self._url = url
         self._headers = headers
+        self._stall_seconds = stall_seconds
+        self._silent = partial(stalled, name)
         self._client: httpx2.AsyncClient | None = None
         self._opening = asyncio.Lock()
         self._refused: dict[str, frozenset[JSON]] = {}
@@ -123,6 +122,12 @@ class OllamaProvider:
             listed = (await package.list()).models
         return tuple(ModelInfo(each.model, note=_size(each)) for each in listed if each.model)
 
+    async def loaded(self) -> tuple[ModelInfo, ...]:
+        """The models in memory, each with the context that it runs with. Raises ProviderError."""
+        async with self._package() as package:
+            running = (await package.ps()).models
+        return tuple(ModelInfo(each.model, each.context_length) for each in running if each.model)
+
     async def pull(self, model: str, progress: Callable[[int, int], None]) -> None:
         """Fetch a model onto the server; `progress` is told bytes done and in all. Raises ProviderError."""
         done: dict[str, tuple[int, int]] = {}
@@ -146,10 +151,12 @@ class OllamaProvider:
         self, request: Request, answer: OllamaAccumulator
     ) -> AsyncIterator[AsyncIterator[JSONObject]]:
         async with AsyncExitStack() as stack:
-            response = await self._send(request, stack)
-            yield await stack.enter_async_context(aclosing(self._events(response, answer)))
+            # Wherever the server runs, it may have to load the model before its first byte.
+            patience = patience_for(self._stall_seconds, factor=request.patience, loads=True)
+            response = await self._send(request, stack, patience)
+            yield await stack.enter_async_context(aclosing(self._events(response, answer, patience)))
 
-    async def _send(self, request: Request, stack: AsyncExitStack) -> httpx2.Response:
+    async def _send(self, request: Request, stack: AsyncExitStack, patience: Patience) -> httpx2.Response:
         """The server's answer, its body still to come. A refused `think` costs one more request, once."""
         import httpx2
 
@@ -161,10 +168,11 @@ class OllamaProvider:
             content, headers = body.encode("utf-8", "replace"), {"content-type": "application/json"}
             sent = client.stream("POST", "/api/chat", content=content, headers=headers)
             try:
-                response = await stack.enter_async_context(sent)
-                if response.status_code < 400:
-                    return response
-                said = _said(await response.aread())
+                async with awaited(patience.first, self._silent):
+                    response = await stack.enter_async_context(sent)
+                    if response.status_code < 400:
+                        return response
+                    said = _said(await response.aread())
             except httpx2.HTTPError as error:
                 raise self._unreachable(error) from error
             if response.status_code != 400 or think is None or "think" not in said:
@@ -204,12 +212,12 @@ class OllamaProvider:
         return next((wish for wish in wishes if wish not in refused), None)
 
     async def _events(
-        self, response: httpx2.Response, answer: OllamaAccumulator
+        self, response: httpx2.Response, answer: OllamaAccumulator, patience: Patience
     ) -> AsyncGenerator[JSONObject]:
         import httpx2
 
         try:
-            async for line in lines(response.aiter_bytes()):
+            async for line in lines(attentive(response.aiter_bytes(), patience, self._silent)):
                 if line.strip():
                     yield json_object(line)
         except httpx2.HTTPError as error:
@@ -237,7 +245,7 @@ class OllamaProvider:
         return httpx2.AsyncClient(
             base_url=self._url,
             headers=self._headers,
-            timeout=httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),  # silence is noticed by `awaited`
             trust_env=not is_loopback(self._url),  # a proxy has no business on this machine
             verify=self._url.startswith("https:"),  # plain HTTP: spares loading the system's certificates
         )
