@@ -53,10 +53,14 @@ class Price:
     """What a call cost, in US dollars."""
 
     cost: float
-    uncached: float
-    """What the same tokens had cost had nothing been read from a cache nor written to one."""
+    uncached: float | None
+    """What the same tokens had cost had nothing been read from a cache nor written to one.
+
+    None where the provider told the cost itself and no rates are known.
+    """
     id: str
-    """Where the rates came from: `genai-prices:PROVIDER/MODEL`, `override:MODEL`, or `free`."""
+    """Where it came from. The first of these wins: a person's own rates (`override:MODEL`), the provider, which
+    said what it charged (`billed:PROVIDER`), `free`, the table (`genai-prices:PROVIDER/MODEL`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +91,26 @@ class Quote:
 
 
 def price(
-    model: ModelRef, usage: Usage, *, at: float | None = None, overrides: Mapping[str, Rates] | None = None
+    model: ModelRef,
+    usage: Usage,
+    *,
+    at: float | None = None,
+    overrides: Mapping[str, Rates] | None = None,
+    billed: float | None = None,
 ) -> Price | None:
     """What one call cost; None where that is not known, which is never the same as 0.
 
     `at` is when the call was made, in seconds since the epoch (now if None): rates change by day and hour.
-    `overrides` is keyed by `provider/model` or by the model's name alone. Give it one call at a time: the
-    rates of long prompts apply by the size of each.
+    `overrides` is keyed by `provider/model` or by the model's name alone. `billed` is what the provider says
+    it charged for this call, in US dollars. Give it one call at a time: the rates of long prompts apply by
+    the size of each.
     """
     for name in (str(model), model.name):
         if overrides and name in overrides:
             return _by_rates(overrides[name], usage, f"override:{name}")
+    if billed is not None:
+        listed = price(model, usage, at=at)
+        return Price(billed, listed.uncached if listed else None, f"billed:{model.provider}")
     if _is_free(model):
         return Price(0.0, 0.0, "free")
     found = _find(model)
@@ -112,6 +125,35 @@ def price(
         uncached=_by_table(rates, _without_cache(usage)),
         id=f"genai-prices:{provider.id}/{info.id}",
     )
+
+
+def reprice(
+    id: str,
+    model: ModelRef,
+    usage: Usage,
+    *,
+    at: float,
+    overrides: Mapping[str, Rates],
+    billed: float | None = None,
+) -> Price | None:
+    """The price with this id once more, for an audit; None where its source is gone.
+
+    The table's rates are applied by our own arithmetic, not by the table's package, which had the first word
+    and takes fifty times as long.
+    """
+    source, _, name = id.partition(":")
+    match source:
+        case "override" if name in overrides:
+            return _by_rates(overrides[name], usage, id)
+        case "billed" if billed is not None:
+            return price(model, usage, at=at, billed=billed)
+        case "genai-prices":
+            rates = _listed_rates(name, usage, at)
+            return _by_rates(rates, usage, id) if rates else None
+        case "free":
+            return Price(0.0, 0.0, id)
+        case _:
+            return None
 
 
 def quote(model: ModelRef, overrides: Mapping[str, Rates] | None = None) -> Quote | None:
@@ -206,16 +248,46 @@ def _covers(rates: ModelPrice, usage: Usage) -> bool:
     return not (usage.cache_write_1h_tokens and rates.cache_write_mtok and rates.cache_write_1h_mtok is None)
 
 
+def _listed_rates(name: str, usage: Usage, at: float) -> Rates | None:
+    """The table's rates for `PROVIDER/MODEL`, both its own ids, for a call of this size at this time."""
+    provider, _, model = name.partition("/")
+    found = _look_up(provider, model)
+    if found is None or found[1].id != model:
+        return None
+    rates = found[1].get_prices(datetime.fromtimestamp(at, UTC))
+    if not _covers(rates, usage):
+        return None
+    size = usage.prompt_tokens
+    return Rates(
+        input=_at_size(rates.input_mtok, size) or 0.0,
+        output=_at_size(rates.output_mtok, size) or 0.0,
+        cache_read=_at_size(rates.cache_read_mtok, size),
+        cache_write=_at_size(rates.cache_write_mtok, size),
+        cache_write_1h=_at_size(rates.cache_write_1h_mtok, size),
+    )
+
+
+def _at_size(rate: Decimal | TieredPrices | None, prompt_tokens: int) -> float | None:
+    """A rate for a prompt of this size: the highest tier whose start it exceeds holds for all of it."""
+    if rate is None:
+        return None
+    if isinstance(rate, Decimal):
+        return float(rate)
+    reached = [tier.price for tier in rate.tiers if prompt_tokens > tier.start]
+    return float(reached[-1] if reached else rate.base)
+
+
 def _find(model: ModelRef) -> tuple[Provider, ModelInfo] | None:
     table_id = TABLE_IDS.get(model.provider)
-    if table_id is None:
-        return None
+    return _look_up(table_id, model.name) if table_id else None
+
+
+def _look_up(provider: str, model: str) -> tuple[Provider, ModelInfo] | None:
+    """A model by the table's own id of its provider and any of its names."""
     from genai_prices.data_snapshot import get_snapshot
 
     try:
-        found: tuple[Provider, ModelInfo] = get_snapshot().find_provider_model(
-            model.name, None, table_id, None
-        )
+        found: tuple[Provider, ModelInfo] = get_snapshot().find_provider_model(model, None, provider, None)
     except LookupError:
         return None
     return found

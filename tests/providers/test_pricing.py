@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from providers.pricing import Price, Rates, context_window, default_model, price
+from providers.pricing import Price, Rates, context_window, default_model, price, reprice
 from providers.types import ModelRef, Usage
 
 SONNET = ModelRef("anthropic", "claude-sonnet-5-5")
@@ -175,3 +177,157 @@ def test_the_table_is_not_imported_before_a_price_is_asked_for() -> None:
         "price(ModelRef('local', 'x'), Usage()); sys.exit('genai_prices' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+# --- tiers and lifetimes, against the table's own figures ---------------------------------------------------
+
+LONG_PROMPTS = [
+    # model, the size that is still short, then dollars per million: short and long, by bucket
+    (ModelRef("anthropic", "claude-sonnet-4-5"), 200_000, (3, 0.3, 3.75, 6, 15), (6, 0.6, 7.5, 12, 22.5)),
+    (
+        ModelRef("anthropic", "claude-haiku-5-5"),
+        100_000,
+        (0.1, 0.01, 0.125, 0.2, 0.5),
+        (0.5, 0.05, 0.625, 1, 2.5),
+    ),
+    (
+        ModelRef("bedrock", "global.anthropic.claude-haiku-5-5"),
+        100_000,
+        (0.1, 0.01, 0.125, 0.2, 0.5),
+        (0.5, 0.05, 0.625, 1, 2.5),
+    ),
+]
+
+
+def filled(size: int, rates: tuple[float, ...]) -> tuple[Usage, float]:
+    """A call whose prompt has this size, every bucket in use, and its price done by hand."""
+    read, write, write_1h, output = size // 2, size // 4, size // 8, 1_000
+    usage = Usage(
+        input_tokens=size - read - write,
+        cache_read_tokens=read,
+        cache_write_tokens=write,
+        cache_write_1h_tokens=write_1h,
+        output_tokens=output,
+    )
+    counts = (usage.input_tokens, read, write - write_1h, write_1h, output)
+    return usage, sum(count * rate for count, rate in zip(counts, rates, strict=True)) / 1_000_000
+
+
+@pytest.mark.parametrize(("model", "most", "short", "long"), LONG_PROMPTS, ids=lambda value: str(value))
+def test_every_bucket_has_the_rate_of_the_whole_prompts_size_and_lifetime(
+    model: ModelRef, most: int, short: tuple[float, ...], long: tuple[float, ...]
+) -> None:
+    for size, rates in ((most, short), (most + 1, long)):
+        usage, dollars = filled(size, rates)
+        known = price(model, usage, at=NOVEMBER)
+        assert known is not None
+        assert known.cost == pytest.approx(dollars)
+
+
+@pytest.mark.parametrize(
+    ("rate", "bucket"),
+    [
+        ("input", {"input_tokens": 1_000_000}),
+        ("output", {"output_tokens": 1_000_000}),
+        ("cache_read", {"cache_read_tokens": 1_000_000}),
+        ("cache_write", {"cache_write_tokens": 1_000_000}),
+        ("cache_write_1h", {"cache_write_tokens": 1_000_000, "cache_write_1h_tokens": 1_000_000}),
+    ],
+)
+def test_each_rate_of_ones_own_is_for_its_bucket_alone(rate: str, bucket: dict[str, int]) -> None:
+    own = Rates(
+        **{
+            **dict.fromkeys(("input", "output", "cache_read", "cache_write", "cache_write_1h"), 0.0),
+            rate: 7.0,
+        }
+    )
+    known = price(SONNET, Usage(**bucket), overrides={str(SONNET): own})
+    assert known is not None
+    assert known.cost == pytest.approx(7.0)
+
+
+# --- what the provider says it charged ----------------------------------------------------------------------
+
+ROUTED = ModelRef("openrouter", "anthropic/claude-sonnet-5.5")
+
+
+def test_the_providers_own_cost_wins_over_the_table_which_still_tells_what_no_cache_had_cost() -> None:
+    usage = Usage(input_tokens=1_000, cache_read_tokens=9_000)
+    listed = price(ROUTED, usage)
+    assert listed is not None
+    assert price(ROUTED, usage, billed=0.0123) == Price(0.0123, listed.uncached, "billed:openrouter")
+
+
+def test_a_billed_call_of_an_unlisted_model_has_a_cost_and_no_saving() -> None:
+    known = price(ModelRef("openrouter", "nobody/nothing"), Usage(input_tokens=5), billed=0.5)
+    assert known == Price(0.5, None, "billed:openrouter")
+
+
+def test_a_billed_cost_of_nothing_is_known_and_free() -> None:
+    known = price(ROUTED, Usage(input_tokens=5), billed=0.0)
+    assert known is not None
+    assert known.cost == 0.0
+
+
+def test_a_persons_own_rates_win_over_the_bill_too() -> None:
+    known = price(ROUTED, Usage(input_tokens=1_000_000), overrides={str(ROUTED): Rates(1, 2)}, billed=9.0)
+    assert known == Price(1.0, 1.0, f"override:{ROUTED}")
+
+
+# --- once more, for an audit --------------------------------------------------------------------------------
+
+OWN = {"gateway/big": Rates(3, 15, 0.3)}
+AUDITED = [
+    (SONNET, None),
+    (ModelRef("anthropic", "claude-sonnet-4-5-20250929"), None),
+    (ModelRef("openai", "gpt-5.6-sol"), None),
+    (ModelRef("xai", "grok-4.5"), None),
+    (ModelRef("deepseek", "deepseek-chat"), None),
+    (ModelRef("gateway", "big"), None),
+    (ModelRef("local", "smollm2"), None),
+    (ROUTED, 0.0042),
+]
+
+
+@pytest.mark.parametrize(("model", "billed"), AUDITED, ids=lambda value: str(value))
+@given(
+    st.tuples(*[st.integers(0, 300_000)] * 4),
+    st.booleans(),
+    st.sampled_from([NOVEMBER, NOVEMBER - 100 * 86_400, NOVEMBER + 5 * 3600]),
+)
+def test_the_audit_comes_to_what_the_table_came_to(
+    model: ModelRef, billed: float | None, counts: tuple[int, int, int, int], long: bool, at: float
+) -> None:
+    plain, read, write, output = counts
+    usage = Usage(
+        input_tokens=plain,
+        cache_read_tokens=read,
+        cache_write_tokens=write,
+        cache_write_1h_tokens=write // 2 if long else 0,
+        output_tokens=output,
+    )
+    first = price(model, usage, at=at, overrides=OWN, billed=billed)
+    if first is None:
+        return
+    again = reprice(first.id, model, usage, at=at, overrides=OWN, billed=billed)
+    assert again is not None
+    assert again.cost == pytest.approx(first.cost)
+    assert again.uncached == pytest.approx(first.uncached)
+    assert again.id == first.id
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "override:gone",
+        "genai-prices:anthropic/claude-of-nobody",
+        "genai-prices:nobody/x",
+        "genai-prices:anthropic/claude-sonnet-5-5-20260928",
+        "billed:openrouter",
+        "billed",
+        "test",
+        "",
+    ],
+)
+def test_a_price_whose_source_is_gone_cannot_be_told_again(id: str) -> None:
+    assert reprice(id, SONNET, Usage(input_tokens=1), at=NOVEMBER, overrides={}) is None
