@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from providers.errors import (
     ContextOverflow,
@@ -56,6 +57,51 @@ OVERFLOW_WORDS = re.compile(
     re.IGNORECASE,
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a status is taken for, and the line a person reads.
+
+    The line may name the `provider`, where its `key` is, a `keyless` model, the `cause`, how long to `wait`.
+    """
+
+    error: type[ProviderError]
+    line: str
+
+
+_UNFINISHED = Case(ServerFault, "{provider} did not finish the request ({cause}). Send it again.")
+
+CASES: Mapping[int, Case] = {
+    401: Case(
+        KeyRefused, "{provider} refused the key in {key} ({cause}). Check it, or run: agent -m {keyless}"
+    ),
+    402: Case(
+        KeyRefused,
+        "{provider} wants payment first ({cause}). "
+        "Look at the account of the key in {key}, or run: agent -m {keyless}",
+    ),
+    403: Case(
+        KeyRefused,
+        "{provider} does not allow this to the key in {key} ({cause}). "
+        "Check what the key may use, or choose another model: agent models",
+    ),
+    404: Case(
+        ModelNotFound, "{provider} does not have that model ({cause}). See what it has with: agent models"
+    ),
+    408: _UNFINISHED,
+    409: _UNFINISHED,
+    425: _UNFINISHED,
+    429: Case(RateLimited, "{provider} asks to slow down ({cause}). {wait} and send it again."),
+    499: _UNFINISHED,
+}
+REJECTED = Case(
+    RequestRejected,
+    "{provider} will not take this request ({cause}). Change it, or go back a turn with: /undo",
+)
+"""Any other status below 500."""
+FAILED = Case(ServerFault, "{provider} failed ({cause}). Nothing is lost; send it again in a moment.")
+"""Any status from 500 on."""
+
 LONGEST_CAUSE = 300
 _KEY_SHAPED = re.compile(r"\b(?:sk|gsk|xai|rk|pk)[-_][A-Za-z0-9_\-]{12,}|\bAIza[A-Za-z0-9_\-]{20,}")
 
@@ -80,56 +126,17 @@ def http_fault(
         return context_overflow(provider, status=None if in_stream else status)
     status = _effective_status(status, kind)
     cause = f"{status}: {_one_line(message, secret) or kind or 'no reason given'}"
-    if in_stream:
-        cause += ", in the middle of its answer" if status >= 500 or status == 429 else ""
-    match status:
-        case 401:
-            return KeyRefused(
-                f"{provider} refused the key in {key_source(provider)} ({cause}). "
-                f"Check it, or run: agent -m {NO_KEY_MODEL}",
-                status=status,
-            )
-        case 402:
-            return KeyRefused(
-                f"{provider} wants payment first ({cause}). Look at the account of the key in "
-                f"{key_source(provider)}, or run: agent -m {NO_KEY_MODEL}",
-                status=status,
-            )
-        case 403:
-            return KeyRefused(
-                f"{provider} does not allow this to the key in {key_source(provider)} ({cause}). "
-                "Check what the key may use, or choose another model: agent models",
-                status=status,
-            )
-        case 404:
-            return ModelNotFound(
-                f"{provider} does not have that model ({cause}). See what it has with: agent models",
-                status=status,
-            )
-        case 429:
-            wait = f"Wait {retry_after:.0f} s" if retry_after else "Wait a moment"
-            return RateLimited(
-                f"{provider} asks to slow down ({cause}). {wait} and send it again.",
-                status=status,
-                retry_after=retry_after,
-            )
-        case 408 | 409 | 425 | 499:
-            return ServerFault(
-                f"{provider} did not finish the request ({cause}). Send it again.",
-                status=status,
-                retry_after=retry_after,
-            )
-        case _ if status >= 500:
-            return ServerFault(
-                f"{provider} failed ({cause}). Nothing is lost; send it again in a moment.",
-                status=status,
-                retry_after=retry_after,
-            )
-        case _:
-            return RequestRejected(
-                f"{provider} will not take this request ({cause}). Change it, or go back a turn with: /undo",
-                status=status,
-            )
+    if in_stream and (status >= 500 or status == 429):
+        cause += ", in the middle of its answer"
+    case = CASES.get(status) or (FAILED if status >= 500 else REJECTED)
+    line = case.line.format(
+        provider=provider,
+        key=key_source(provider),
+        keyless=NO_KEY_MODEL,
+        cause=cause,
+        wait=f"Wait {retry_after:.0f} s" if retry_after else "Wait a moment",
+    )
+    return case.error(line, status=status, retry_after=retry_after if case.error.retryable else None)
 
 
 def is_overflow(status: int, message: str, kind: str = "") -> bool:
