@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from providers.call import new_id
 from providers.counts import count, section
+from providers.openai_extras import Extras
 from providers.openai_faults import in_stream_fault
 from providers.openai_usage import openai_usage
 from providers.types import (
@@ -83,15 +84,21 @@ class ChatAccumulator:
         self._calls: list[_OpenCall] = []
         self._at: dict[int, _OpenCall] = {}
         """The call that a fragment with this index belongs to."""
+        self._extras = Extras()
         self._refused = False
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """Reasoning, text, tool calls. Calls are whole only once the model stopped in order to have them run:
-        this wire has no mark for the end of one, and arguments cut short may parse."""
+        """Reasoning, what goes back unread, text, tool calls.
+
+        Calls are whole only once the model stopped in order to have them run: this wire has no mark for the
+        end of one, and arguments cut short may parse.
+        """
         blocks: list[Block] = []
         if thinking := "".join(self._thinking):
             blocks.append(Thinking(thinking, self._origin))
+        if extras := self._extras.block(self._origin):
+            blocks.append(extras)
         if text := "".join(self._text):
             blocks.append(Text(text))
         if self.stop_reason == StopReason.TOOL_USE:
@@ -116,6 +123,7 @@ class ChatAccumulator:
         for choice in _objects(event.get("choices")):
             self._take_usage(section(choice, "usage"))  # Moonshot's place for it
             delta = section(choice, "delta") or section(choice, "message")
+            self._extras.message(delta)
             events.extend(self._said(delta))
             for fragment in _objects(delta.get("tool_calls")):
                 events.extend(self._called(fragment))
@@ -147,6 +155,7 @@ class ChatAccumulator:
         wire_id, name = _string(fragment.get("id")), _string(function.get("name"))
         arguments = _arguments(function.get("arguments"))
         call = self._call_of(fragment.get("index"), wire_id, name, arguments)
+        self._extras.call(call.id, fragment)
         if name and not call.name:
             call.name = name
             yield ToolCallStarted(call.id, name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
+from providers.openai_extras import EXTRA, Kept
 from providers.types import (
     JSON,
     Image,
@@ -42,11 +43,17 @@ def encode_tools(tools: Iterable[ToolSpec]) -> list[JSON]:
 
 
 def encode_messages(
-    prefix: Prefix, messages: Iterable[Message], *, reasoning_of: Origin | None = None
+    prefix: Prefix,
+    messages: Iterable[Message],
+    *,
+    origin: Origin | None = None,
+    reasoning_of: Origin | None = None,
 ) -> list[JSON]:
     """The system prompt and the conversation.
 
-    Reasoning is sent back only to the model it came from, `reasoning_of`, where its endpoint asks for that.
+    What a message holds beside OpenAI's own fields goes back to the model it came from, at `origin`, and its
+    reasoning to `reasoning_of`, where the endpoint asks for that. Such an endpoint (DeepSeek's) refuses a
+    message that called tools without the field, so there it stands even empty.
     """
     encoded: list[JSON] = [{"role": "system", "content": prefix.system}] if prefix.system else []
     # A tool message may hold text only, and nothing may stand between the answers to one message's calls:
@@ -56,7 +63,7 @@ def encode_messages(
         if message.role != "tool" and shown:
             encoded.append({"role": "user", "content": [_image(image) for image in shown]})
             shown = []
-        encoded.extend(_encode(message, reasoning_of))
+        encoded.extend(_encode(message, origin, reasoning_of))
         if message.role == "tool":
             shown.extend(image for result in _results(message) for image in result.images)
     if shown:
@@ -64,38 +71,39 @@ def encode_messages(
     return encoded
 
 
-def _encode(message: Message, reasoning_of: Origin | None) -> Iterator[JSON]:
+def _encode(message: Message, origin: Origin | None, reasoning_of: Origin | None) -> Iterator[JSON]:
     match message.role:
         case "tool":
             for result in _results(message):
                 yield {"role": "tool", "tool_call_id": result.call_id, "content": result.text}
         case "assistant":
-            yield _assistant(message, reasoning_of)
+            yield _assistant(message, Kept.of(message.blocks, origin), reasoning_of)
         case "user" | "system" as role:
             yield {"role": role, "content": _content(message)}
 
 
-def _assistant(message: Message, reasoning_of: Origin | None) -> JSON:
+def _assistant(message: Message, kept: Kept, reasoning_of: Origin | None) -> JSON:
     text = _joined_text(message)
-    encoded: dict[str, JSON] = {"role": "assistant", "content": text}
+    encoded: dict[str, JSON] = {"role": "assistant", "content": text, **kept.message}
     reasoning = "".join(
         block.text
         for block in message.blocks
         if isinstance(block, Thinking) and reasoning_of is not None and block.origin == reasoning_of
     )
-    if reasoning:
+    if reasoning or (reasoning_of is not None and message.tool_calls):
         encoded["reasoning_content"] = reasoning
     if message.tool_calls:
         encoded["content"] = text or None
-        encoded["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
+        encoded["tool_calls"] = [_tool_call(call, kept) for call in message.tool_calls]
     return encoded
 
 
-def _tool_call(call: ToolCall) -> JSON:
+def _tool_call(call: ToolCall, kept: Kept) -> JSON:
     return {
         "id": call.id,
         "type": "function",
         "function": {"name": call.name, "arguments": sent_arguments(call)},
+        **({EXTRA: kept.calls[call.id]} if call.id in kept.calls else {}),
     }
 
 

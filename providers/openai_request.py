@@ -44,7 +44,7 @@ def request_body(
     reasoning_of = origin if "reasoning_content" in quirks else None
     body: dict[str, Any] = {
         "model": prefix.model.name,
-        "messages": encode_messages(prefix, request.messages, reasoning_of=reasoning_of),
+        "messages": encode_messages(prefix, request.messages, origin=origin, reasoning_of=reasoning_of),
         "stream": True,
         "stream_options": {"include_usage": True},
     }
