@@ -14,6 +14,7 @@ from providers.errors import (
     ConfigurationError,
     ProviderError,
     ServerFault,
+    Stalled,
     StreamTruncated,
 )
 
@@ -49,7 +50,7 @@ def exit_code(error: BaseException) -> ExitCode:
             return ExitCode.USAGE
         case BudgetReached():
             return ExitCode.BUDGET
-        case StreamTruncated() | ServerFault(status=None):
+        case StreamTruncated() | ServerFault(status=None) | Stalled(begun=True):
             return ExitCode.FAILED
         case ProviderError():
             return ExitCode.PROVIDER

@@ -101,9 +101,11 @@ class Stalled(ProviderError):
 
     retryable = True
 
-    def __init__(self, message: str, *, seconds: float) -> None:
+    def __init__(self, message: str, *, seconds: float, begun: bool) -> None:
         super().__init__(message)
         self.gist = f"silent for {seconds:g} s"
+        self.begun = begun
+        """Whether bytes of the answer had come before."""
 
 
 class StreamTruncated(ProviderError):

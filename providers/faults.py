@@ -164,12 +164,14 @@ def unreachable(provider: str, endpoint: str, cause: BaseException | str) -> Unr
     )
 
 
-def stalled(provider: str, seconds: float) -> Stalled:
-    """The error for an endpoint that sent no byte for `seconds`."""
+def stalled(provider: str, seconds: float, *, begun: bool = False) -> Stalled:
+    """The error for an endpoint that sent no byte for `seconds`; `begun`: of an answer that had begun."""
+    where = " in the middle of its answer" if begun else ""
     return Stalled(
-        f"{provider} sent nothing for {seconds:g} s, so its answer was given up. Nothing of it was run; send "
-        f"it again. If it is only slow, give it longer: stall_seconds in [providers.{provider}].",
+        f"{provider} sent nothing for {seconds:g} s{where}, so the call was given up. Nothing of it was run; "
+        f"send it again. If it is only slow, give it longer: stall_seconds in [providers.{provider}].",
         seconds=seconds,
+        begun=begun,
     )
 
 

@@ -7,9 +7,10 @@ reader that takes its time never counts as the endpoint's silence.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from providers.errors import ProviderError
 
@@ -26,8 +27,13 @@ LONGEST = 900.0
 BYTES_A_SECOND = 40_000
 """What a slow line sends of a request, and about what a slow model reads of a prompt."""
 
-Silent = Callable[[float], ProviderError]
-"""Makes the error for an endpoint that was silent for so many seconds."""
+Chunk = TypeVar("Chunk")
+
+
+class Silent(Protocol):
+    """Makes the error for an endpoint that was silent, before its answer had `begun` or after."""
+
+    def __call__(self, seconds: float, *, begun: bool = False) -> ProviderError: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ def _lengthened(seconds: float, factor: float) -> float:
 
 
 @asynccontextmanager
-async def awaited(seconds: float, silent: Silent) -> AsyncIterator[None]:
+async def awaited(seconds: float, silent: Silent, *, begun: bool = False) -> AsyncIterator[None]:
     """Around the wait for an answer's headers. Raises what `silent` makes once it took `seconds`."""
     limit = asyncio.timeout(seconds)
     try:
@@ -83,19 +89,19 @@ async def awaited(seconds: float, silent: Silent) -> AsyncIterator[None]:
     except TimeoutError:
         if not limit.expired():
             raise  # a timeout of the socket's, which is the caller's to name
-        raise silent(seconds) from None
+        raise silent(seconds, begun=begun) from None
 
 
 async def attentive(
-    chunks: AsyncIterator[bytes], patience: Patience, silent: Silent
-) -> AsyncGenerator[bytes]:
-    """The chunks of an answer's body. Raises what `silent` makes when none comes for too long."""
-    seconds = patience.first
+    chunks: AsyncIterator[Chunk], patience: Patience, silent: Silent
+) -> AsyncGenerator[Chunk]:
+    """The chunks of an answer's body, or its events; what `silent` makes is raised when none comes in time."""
+    seconds, begun = patience.first, False
     while True:
         try:
-            async with awaited(seconds, silent):
+            async with awaited(seconds, silent, begun=begun):
                 chunk = await anext(chunks)
         except StopAsyncIteration:
             return
         yield chunk
-        seconds = patience.between
+        seconds, begun = patience.between, True
