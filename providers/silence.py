@@ -95,7 +95,7 @@ async def awaited(seconds: float, silent: Silent, *, begun: bool = False) -> Asy
 async def attentive(
     chunks: AsyncIterator[Chunk], patience: Patience, silent: Silent
 ) -> AsyncGenerator[Chunk]:
-    """The chunks of an answer's body, or its events; what `silent` makes is raised when none comes in time."""
+    """The chunks of an answer's body, or its events. Raises what `silent` makes when none comes in time."""
     seconds, begun = patience.first, False
     while True:
         try:
