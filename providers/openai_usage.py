@@ -1,15 +1,32 @@
 """Reads the usage object of OpenAI's wires, and of the many servers that copy them, into disjoint buckets.
 
 The prompt count normally includes what was read from the cache and what was written to it. Some servers count
-otherwise and say so nowhere, but the sums give them away: see `_uncached` and `_generated`.
+otherwise and say so nowhere, but their sums give them away: see `_read_prompt` and `_read_total`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from providers.counts import count, section
-from providers.types import JSON, JSONObject, Usage
+from providers.openai_counts import Counts, odd_counts
+from providers.types import JSONObject, Usage
+
+TICKS = 10**10
+"""In a dollar, of xAI's `cost_in_usd_ticks` (docs.x.ai/developers/cost-tracking)."""
+
+COSTS_IN_DOLLARS = frozenset({"openrouter", "litellm"})
+"""Providers whose bare `cost` is in US dollars: OpenRouter's credits are dollars, as is what LiteLLM sums up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a usage object comes to, and what in it did not add up: each note one clause for a person."""
+
+    usage: Usage
+    notes: tuple[str, ...] = ()
 
 
 def openai_usage(raw: JSONObject) -> Usage:
@@ -18,23 +35,119 @@ def openai_usage(raw: JSONObject) -> Usage:
     Takes a chat completion's or a response's usage object, or `{"timings": {...}}` where a llama.cpp server
     sent no usage.
     """
-    timings = section(raw, "timings")
-    if timings:
-        return _from_timings(timings)
-    prompt, completion = _prompt(raw) or 0, _completion(raw) or 0
-    read, write, reasoning = _read(raw), _write(raw), _reasoning(raw)
-    # What the total holds beyond prompt and completion shows which of the counts stand beside each other.
-    extra = max(0, (count(raw.get("total_tokens")) or 0) - prompt - completion)
-    output, reasoned = _generated(
-        completion, reasoning, extra, cached=(read or 0) + (write or 0), written=write or 0
-    )
-    uncached = _uncached(prompt, read or 0, write or 0, extra, reasoned=extra == reasoning)
-    return _usage(uncached, output, read, write, _long_write(raw), reasoned)
+    return openai_reading(raw).usage
+
+
+def openai_reading(raw: JSONObject) -> Reading:
+    """The same, with notes where the wire contradicted itself. Never raises; no bucket is ever negative."""
+    said, timings = Counts.of(raw), section(raw, "timings")
+    if timings and not (said.prompt or said.completion):
+        return Reading(_from_timings(timings), tuple(odd_counts(timings)))
+    prompt = _read_prompt(said)
+    answer = _read_total(said, prompt)
+    usage = _usage(answer.uncached, answer.output, said.read, said.write, said.long_write, answer.reasoning)
+    return Reading(usage, (*odd_counts(raw), *_contradictions(said), *answer.notes))
 
 
 def openai_cached_read_tokens(usage: JSONObject | None) -> int:
     """Prompt tokens read from the cache; 0 where the wire said nothing. The one reader of that field."""
-    return _read(usage or {}) or 0
+    return Counts.of(usage or {}).read or 0
+
+
+def openai_billed_cost(raw: JSONObject, provider: str = "") -> float | None:
+    """The US dollars that the endpoint itself says it billed; None where it does not tell, or in what money.
+
+    This wins over any price table. Known to bill in dollars, by the marks in the usage object itself:
+
+    - xAI: `cost_in_usd_ticks`, what was charged after all discounts
+    - OpenRouter: `cost` beside `cost_details` or `is_byok`, in credits, which are dollars. With a key of the
+      person's own (`is_byok`) `cost` is OpenRouter's fee alone; `cost_details.upstream_inference_cost` is
+      what the model's host bills to that key, so both together are what the call cost
+
+    A bare `cost` counts only for a `provider` of `COSTS_IN_DOLLARS`, by its configured name.
+    """
+    ticks = _money(raw.get("cost_in_usd_ticks"))
+    if ticks is not None:
+        return ticks / TICKS
+    cost = _money(raw.get("cost"))
+    marked = "cost_details" in raw or "is_byok" in raw
+    if cost is None or not (marked or provider in COSTS_IN_DOLLARS):
+        return None
+    if raw.get("is_byok") is True:
+        return cost + (_money(section(raw, "cost_details").get("upstream_inference_cost")) or 0.0)
+    return cost
+
+
+# --- the rules, in their order -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """How the prompt count is to be read."""
+
+    uncached: int
+    beside: int = 0
+    """Tokens of the cache that the prompt count left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """How the whole usage object is to be read."""
+
+    uncached: int
+    output: int
+    reasoning: int
+    notes: tuple[str, ...] = ()
+
+
+def _read_prompt(said: Counts) -> _Prompt:
+    """What of the prompt met no cache, from the prompt's own counts."""
+    prompt, read, write = said.prompt, said.read or 0, said.write or 0
+    if prompt >= read + write:
+        return _Prompt(prompt - read - write)  # (1) it includes both
+    if prompt >= read:
+        return _Prompt(prompt - read, beside=write)  # (2) writes stand outside it
+    return _Prompt(prompt, beside=read + write)  # (3) it leaves out both
+
+
+def _read_total(said: Counts, prompt: _Prompt) -> _Answer:
+    """What was generated: all that the total holds beyond prompt and completion belongs somewhere."""
+    read, write, thought = said.read or 0, said.write or 0, said.reasoning or 0
+    uncached, extra = prompt.uncached, said.extra
+    if extra == 0:
+        return _Answer(uncached, said.completion, thought)
+    if extra == thought:
+        return _Answer(uncached, said.completion + extra, thought)  # (4) reasoning stands outside (xAI)
+    if not (read or write or thought):
+        return _Answer(uncached, said.completion + extra, extra)  # (5) hidden thoughts (Gemini)
+    if extra == write:
+        # (6) writes stand outside the prompt although there is room for them (LiteLLM before Bedrock, 2025)
+        return _Answer(uncached if prompt.beside else said.prompt - read, said.completion, thought)
+    if extra == read + write:
+        return _Answer(said.prompt, said.completion, thought)  # (7) the prompt leaves out both
+    # (8) The rest was generated, as far as anyone can tell; what is known to stand beside the prompt was not.
+    rest = extra - prompt.beside if extra > prompt.beside else extra
+    output = said.completion + rest
+    if not (write or thought or prompt.beside):
+        return _Answer(uncached, output, rest)  # hidden thoughts again: nothing else could hold them
+    note = f"total_tokens holds {rest} more than the other counts explain; they are booked as output"
+    return _Answer(uncached, output, thought or rest, (note,))
+
+
+def _contradictions(said: Counts) -> Iterator[str]:
+    """What the counts say against one another, beyond what a convention explains."""
+    if said.total is not None and said.total < said.prompt + said.completion:
+        yield f"total_tokens ({said.total}) is less than prompt and completion together"
+    if (said.reasoning or 0) > said.completion + said.extra:
+        yield f"more reasoning ({said.reasoning}) than the whole answer"
+    if said.long_write > (said.write or 0):
+        yield f"more long-lived cache writes ({said.long_write}) than writes"
+    for name, values in (("cache reads", said.reads), ("cache writes", said.writes)):
+        if len(set(values)) > 1:
+            yield f"different counts of {name}: {', '.join(map(str, values))}; the largest is booked"
+
+
+# --- buckets ------------------------------------------------------------------------------------------------
 
 
 def _from_timings(timings: JSONObject) -> Usage:
@@ -58,93 +171,12 @@ def _usage(
     )
 
 
-def _uncached(prompt: int, read: int, write: int, extra: int, *, reasoned: bool) -> int:
-    """The prompt tokens that met no cache."""
-    cached = read + write
-    if prompt < read:
-        return prompt  # the prompt count stands beside both
-    if prompt < cached:
-        return prompt - read  # writes stand outside it
-    if extra and not reasoned and extra == write:
-        return prompt - read  # so too, though there is room for them (LiteLLM before Bedrock)
-    if extra and not reasoned and extra == cached:
-        return prompt
-    return prompt - cached
-
-
-def _generated(
-    completion: int, reasoning: int | None, extra: int, *, cached: int, written: int
-) -> tuple[int, int]:
-    """All tokens that were generated, and how many of them were reasoning."""
-    if not extra or (extra != reasoning and extra in (cached, written)):
-        return completion, reasoning or 0
-    if reasoning:
-        return completion + extra, reasoning  # xAI counts its reasoning beside the completion
-    return completion + extra, extra  # Gemini hides its thoughts from both counts, but not from the total
-
-
-def _prompt(raw: JSONObject) -> int | None:
-    said = _first(raw.get("prompt_tokens"), raw.get("input_tokens"))
-    if said is not None:
-        return said
-    hit, miss = count(raw.get("prompt_cache_hit_tokens")), count(raw.get("prompt_cache_miss_tokens"))
-    return None if hit is None and miss is None else (hit or 0) + (miss or 0)
-
-
-def _completion(raw: JSONObject) -> int | None:
-    return _first(raw.get("completion_tokens"), raw.get("output_tokens"))
-
-
-def _read(raw: JSONObject) -> int | None:
-    """Cache reads, None where the wire said nothing. Fields that repeat one another are never added up."""
-    details = _details(raw, "prompt", "input")
-    return _most(
-        details.get("cached_tokens"),
-        details.get("num_cached_tokens"),  # Mistral
-        raw.get("cached_tokens"),  # Moonshot
-        raw.get("num_cached_tokens"),
-        raw.get("prompt_cache_hit_tokens"),  # DeepSeek, beside `cached_tokens` for the same tokens
-        raw.get("cache_read_input_tokens"),  # LiteLLM, likewise
-    )
-
-
-def _write(raw: JSONObject) -> int | None:
-    """Cache writes, None where the wire said nothing."""
-    details = _details(raw, "prompt", "input")
-    return _most(
-        details.get("cache_write_tokens"),
-        details.get("cache_creation_tokens"),  # LiteLLM, three times for the same tokens
-        raw.get("cache_creation_input_tokens"),
-    )
-
-
-def _long_write(raw: JSONObject) -> int:
-    """The part of the writes that was made for the longest lifetime."""
-    details = _details(raw, "prompt", "input")
-    return (
-        _most(
-            section(details, "cache_write_tokens_details").get("ttl_12h_tokens"),
-            section(details, "cache_creation_token_details").get("ephemeral_1h_input_tokens"),
-        )
-        or 0
-    )
-
-
-def _reasoning(raw: JSONObject) -> int | None:
-    return count(_details(raw, "completion", "output").get("reasoning_tokens"))
-
-
-def _details(raw: JSONObject, chat: str, responses: str) -> JSONObject:
-    return section(raw, f"{chat}_tokens_details") or section(raw, f"{responses}_tokens_details")
-
-
-def _said(values: Iterable[JSON]) -> list[int]:
-    return [number for value in values if (number := count(value)) is not None]
-
-
-def _first(*values: JSON) -> int | None:
-    return next(iter(_said(values)), None)
-
-
-def _most(*values: JSON) -> int | None:
-    return max(_said(values), default=None)
+def _money(value: object) -> float | None:
+    """An amount, or None where there is none: no bool, nothing negative, nothing infinite."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return amount if math.isfinite(amount) and amount >= 0 else None
