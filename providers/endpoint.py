@@ -26,6 +26,8 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Sent with every request; may hold a gateway's credentials."""
     quirks: frozenset[str] = frozenset()
+    stall_seconds: float | None = None
+    """How long it may send nothing before a call counts as stalled; None leaves it to the wire."""
 
 
 def endpoint_of(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> Endpoint:
@@ -45,7 +47,8 @@ def endpoint_of(name: str, settings: ProviderSettings, environ: Mapping[str, str
     key_for = required_key if there is not None and there.needs_key else key_of
     key = key_for(name, settings, environ)
     quirks = frozenset(quirk for vendor in (named, there) if vendor for quirk in vendor.quirks)
-    return Endpoint(name, base_url, key, settings.headers, _overridden(quirks, settings.quirks))
+    wanted = _overridden(quirks, settings.quirks)
+    return Endpoint(name, base_url, key, settings.headers, wanted, settings.stall_seconds)
 
 
 def is_loopback(url: str) -> bool:

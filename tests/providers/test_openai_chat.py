@@ -25,7 +25,8 @@ from providers.errors import (
     StreamTruncated,
     Unreachable,
 )
-from providers.openai_chat import OpenAIChat, connect
+from providers.openai_chat import connect
+from providers.openai_endpoint import OpenAIProvider
 from providers.settings import KEY_VARIABLES, ProviderSettings
 from providers.types import (
     StopReason,
@@ -47,13 +48,13 @@ ROOT = Path(__file__).parents[2]
 KEY = "sk-very-secret-0123456789"
 ASKED = request("gate/m", tools=[TOOL])
 
-Open = Callable[..., OpenAIChat]
+Open = Callable[..., OpenAIProvider]
 
 
 @pytest.fixture
 async def opened(tmp_path: Path) -> AsyncIterator[Open]:
     """Opens providers and closes them after the test."""
-    opened: list[OpenAIChat] = []
+    opened: list[OpenAIProvider] = []
 
     def open_one(
         server: LoopbackServer | str,
@@ -61,7 +62,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Open]:
         *,
         environ: dict[str, str] | None = None,
         **settings: Any,
-    ) -> OpenAIChat:
+    ) -> OpenAIProvider:
         url = server if isinstance(server, str) else f"{server.url}/v1"
         own = ProviderSettings(base_url=url, **{"api_key": KEY, **settings})
         opened.append(connect(name, own, environ or {}, tmp_path))

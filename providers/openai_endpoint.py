@@ -1,0 +1,275 @@
+"""An endpoint that speaks one of OpenAI's wires: a request's way there, and its answer's way back.
+
+A wire says what is posted where and how the answer is folded (`Wire`); everything else is here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+
+from providers import pricing
+from providers.call import Accumulator, Call, StreamedCall
+from providers.counts import count, section
+from providers.endpoint import Endpoint, is_loopback
+from providers.errors import ProviderError, ServerFault, StreamTruncated
+from providers.faults import stalled
+from providers.lines import DONE, event_data, json_object
+from providers.openai_client import make_client, not_this_wire, openai_fault
+from providers.openai_faults import WireError
+from providers.openai_request import affinity_headers
+from providers.provider import ModelInfo
+from providers.silence import Patience, attentive, awaited, patience_for
+from providers.types import JSON, JSONObject, ModelRef, Origin, Request
+
+if TYPE_CHECKING:
+    import httpx2
+    import openai
+
+LIST_SECONDS = 30.0
+"""How long an endpoint may take to list its models."""
+DRAIN_SECONDS = 0.2
+"""What the end of a finished answer's body is waited for, so that its connection can be used again."""
+
+TAIL_SECONDS = 5.0
+"""What the usage, which may follow a finished answer, is waited for where the connection stays open."""
+
+WINDOW_FIELDS = ("max_model_len", "context_length", "context_window", "max_context_length")
+"""Where endpoints tell a model's context window in their list: vLLM · OpenRouter · Groq · Mistral."""
+
+Body: TypeAlias = dict[str, Any]
+
+
+class MakeAnswer(Protocol):
+    """Makes one call's accumulator; `taken` are the tool call ids that the conversation already uses."""
+
+    def __call__(self, origin: Origin, *, provider: str, taken: frozenset[str]) -> Accumulator: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What differs between the wires."""
+
+    name: str
+    encoder: str
+    path: str
+    """What is posted to, below the endpoint's address."""
+    body: Callable[[Request, Origin, frozenset[str], frozenset[str]], Body]
+    """The request for the model at an origin, by the endpoint's quirks, without the fields it refused."""
+    refused: Callable[[Mapping[str, JSON], int, WireError], str | None]
+    """The optional field of a body that an endpoint's refusal is about, if it is about one."""
+    answer: MakeAnswer
+    closes: bool
+    """Whether the event that says how the answer ended is its last; else usage may follow, then `[DONE]`."""
+
+
+class OpenAIProvider:
+    """One endpoint on one wire. It remembers which optional request fields each model refused."""
+
+    def __init__(self, wire: Wire, endpoint: Endpoint) -> None:
+        self.name = endpoint.name
+        self.encoder = wire.encoder
+        self._wire = wire
+        self._endpoint = endpoint
+        self._base_url = endpoint.base_url
+        self._silent = partial(stalled, endpoint.name)
+        self._client: openai.AsyncOpenAI | None = None
+        self._opening = asyncio.Lock()
+        self._left_out: dict[str, frozenset[str]] = {}
+        self._windows: dict[str, int] = {}
+
+    def stream(self, request: Request) -> Call:
+        taken = frozenset(call.id for message in request.messages for call in message.tool_calls)
+        answer = self._wire.answer(self._origin(request), provider=self.name, taken=taken)
+        return StreamedCall(request, lambda: self._open(request, answer), answer)
+
+    async def prepare(self) -> None:
+        await self._ready()
+
+    async def context_window(self, model: str) -> int | None:
+        """From the price table, else from the endpoint: its list of models, or llama.cpp's `/props`."""
+        if model not in self._windows:
+            known = await asyncio.to_thread(pricing.context_window, ModelRef(self.name, model))
+            window = known or await self._told_window(model)
+            if window is None:
+                return None
+            self._windows[model] = window
+        return self._windows[model]
+
+    async def models(self) -> tuple[ModelInfo, ...]:
+        import openai
+
+        client = await self._ready()
+        try:
+            listed = [model async for model in client.models.list(timeout=LIST_SECONDS)]
+        except openai.OpenAIError as error:
+            raise openai_fault(self._endpoint, self._wire.path, error) from error
+        except ValueError as error:
+            raise not_this_wire(self._endpoint, "models") from error
+        return tuple(ModelInfo(model.id, _window(model.to_dict(warnings=False))) for model in listed)
+
+    async def aclose(self) -> None:
+        async with self._opening:
+            client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    # --- one call -------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _open(self, request: Request, answer: Accumulator) -> AsyncIterator[AsyncIterator[JSONObject]]:
+        response = await self._send(request)
+        try:
+            async with aclosing(self._events(response, answer, self._patience(request))) as events:
+                yield events
+        finally:
+            await response.aclose()
+
+    async def _send(self, request: Request) -> httpx2.Response:
+        """The endpoint's answer, its body still to come. A refused optional field costs one more request."""
+        import openai
+
+        client = await self._ready()
+        model, origin, quirks = request.prefix.model.name, self._origin(request), self._endpoint.quirks
+        while True:
+            left_out = self._left_out.get(model, frozenset())
+            body = self._wire.body(request, origin, quirks, left_out)
+            content = _utf8(body)
+            try:
+                async with awaited(self._patience(request, len(content)).first, self._silent):
+                    return await self._post(client, content, affinity_headers(request, quirks))
+            except openai.APIStatusError as error:
+                field = self._wire.refused(body, error.status_code, WireError.of(error.body))
+                if field is None:
+                    raise openai_fault(self._endpoint, self._wire.path, error) from error
+                self._left_out[model] = left_out | {field}
+            except openai.OpenAIError as error:
+                raise openai_fault(self._endpoint, self._wire.path, error) from error
+
+    async def _post(
+        self, client: openai.AsyncOpenAI, content: bytes, headers: Mapping[str, str]
+    ) -> httpx2.Response:
+        """As bytes of our own, a request is the same ones whatever the SDK's version; and it need not walk
+        through every message, which takes it a millisecond for each in a long conversation."""
+        import httpx2
+        import openai
+
+        response = await client.post(
+            f"/{self._wire.path}",
+            content=content,
+            cast_to=httpx2.Response,
+            options={"headers": headers},
+            stream=True,
+            stream_cls=openai.AsyncStream[Any],
+        )
+        return cast("httpx2.Response", response)
+
+    async def _events(
+        self, response: httpx2.Response, answer: Accumulator, patience: Patience
+    ) -> AsyncGenerator[JSONObject]:
+        """The answer's events as they came; the SDK's own iterator drops `error:` lines."""
+        import httpx2
+
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        try:
+            if kind == "text/html":
+                raise not_this_wire(self._endpoint, self._wire.path)
+            body = attentive(response.aiter_bytes(), patience, self._silent)
+            chunks = _until_ended(body, answer, min(patience.between, TAIL_SECONDS))
+            if kind.endswith("json"):
+                yield json_object(b"".join([chunk async for chunk in chunks]))
+                return
+            async for data in event_data(chunks):
+                done = data.startswith(DONE)
+                if data and not done:
+                    yield json_object(data)
+                if done or (self._wire.closes and answer.stop_reason is not None):
+                    await _drain(chunks)
+                    return
+        except httpx2.HTTPError as error:
+            if answer.stop_reason is None:
+                raise StreamTruncated(
+                    f"The connection to {self.name} broke off in the middle of its answer "
+                    f"({str(error) or type(error).__name__}). Nothing of it was run; try again."
+                ) from error
+        except ValueError as error:
+            raise ServerFault(f"{self.name} sent something that is not JSON ({error}). Try again.") from error
+
+    def _patience(self, request: Request, sending: int = 0) -> Patience:
+        return patience_for(
+            self._endpoint.stall_seconds,
+            factor=request.patience,
+            loads=is_loopback(self._base_url),
+            unseen_thinking=True,
+            sending=sending,
+        )
+
+    def _origin(self, request: Request) -> Origin:
+        return Origin(self._wire.name, self._base_url, request.prefix.model.name)
+
+    # --- the endpoint ---------------------------------------------------------------------------------------
+
+    async def _ready(self) -> openai.AsyncOpenAI:
+        async with self._opening:
+            if self._client is None:
+                self._client = await asyncio.to_thread(make_client, self._endpoint)
+            return self._client
+
+    async def _told_window(self, model: str) -> int | None:
+        with suppress(ProviderError):
+            listed = {info.name: info.context_window for info in await self.models()}
+            return listed.get(model) or await self._served_window()
+        return None
+
+    async def _served_window(self) -> int | None:
+        """The window a llama.cpp server was started with; other servers don't know the address."""
+        import openai
+
+        client = await self._ready()
+        root = self._base_url.removesuffix("/v1")
+        try:
+            props = await client.get(f"{root}/props", cast_to=object, options={"timeout": LIST_SECONDS})
+        except (openai.OpenAIError, ValueError):
+            return None
+        settings = section(props, "default_generation_settings") if isinstance(props, dict) else {}
+        return count(settings.get("n_ctx"))
+
+
+def _utf8(body: Body) -> bytes:
+    """The body's JSON, each lone surrogate as `?`: it is not UTF-8, and no session should be stuck on one."""
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+
+
+async def _until_ended(
+    chunks: AsyncIterator[bytes], answer: Accumulator, seconds: float
+) -> AsyncGenerator[bytes]:
+    """The chunks; once the answer has ended no more than `seconds` are waited for another one."""
+    while True:
+        limit = asyncio.timeout(seconds if answer.stop_reason is not None else None)
+        try:
+            async with limit:
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            if limit.expired():
+                return
+            raise
+        yield chunk
+
+
+async def _drain(chunks: AsyncIterator[bytes]) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in chunks:
+                pass
+
+
+def _window(model: JSONObject) -> int | None:
+    told = (count(model.get(field)) for field in WINDOW_FIELDS)
+    return next((window for window in told if window), None)
