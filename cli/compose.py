@@ -48,7 +48,11 @@ def compose(place: Place, options: Options, config: Config) -> Setup:
         secrets=config.secrets,
         rates=config.prices,
         parameters=_parameters(options, config),
-        limits=Limits(max_cost=options.max_cost, max_turns=options.max_turns),
+        limits=Limits(
+            max_cost=options.max_cost,
+            max_turns=options.max_turns,
+            allow_unknown_cost=options.allow_unknown_cost,
+        ),
     )
 
 

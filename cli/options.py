@@ -75,9 +75,18 @@ class Options:
         float | None,
         Option(metavar="USD", min=0, help="Stop before spending more.", rich_help_panel=LIMITS),
     ] = None
+    allow_unknown_cost: Annotated[
+        bool,
+        Option(
+            "--allow-unknown-cost",
+            metavar="",
+            help="With --max-cost: count calls without a known price as $0.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = False
     max_turns: Annotated[
         int | None,
-        Option(metavar="N", min=1, help="Stop a prompt after N model calls.", rich_help_panel=LIMITS),
+        Option(metavar="N", min=1, help="Stop after N model calls.", rich_help_panel=LIMITS),
     ] = None
     print_: Annotated[
         bool,

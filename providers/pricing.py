@@ -59,8 +59,8 @@ class Price:
     None where the provider told the cost itself and no rates are known.
     """
     id: str
-    """Where it came from. The first of these wins: a person's own rates (`override:MODEL`), the provider, which
-    said what it charged (`billed:PROVIDER`), `free`, the table (`genai-prices:PROVIDER/MODEL`)."""
+    """Where it came from. The first of these wins: a person's own rates (`override:MODEL`), what the provider
+    said it charged (`billed:PROVIDER`), `free`, the table (`genai-prices:PROVIDER/MODEL`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from providers.errors import BudgetReached
+from providers.errors import BudgetReached, ConfigurationError
+from providers.pricing import Rates
+from providers.types import Request, StopReason
+from sessions.projection import Projection, project
 from sessions.records import CallLine
 from sessions.setup import Limits
 
@@ -37,17 +40,39 @@ def cost_of(calls: Iterable[CallLine]) -> Cost:
     return Cost(known, unknown, uncached - known)
 
 
+class UnknownCost(ConfigurationError):
+    """A limit in dollars is set, and nobody knows what a call costs."""
+
+
+LEAST_ANSWER = 256
+"""Tokens. A call whose answer could not even have these is not made: its prompt would be paid for nothing."""
+
+
 @dataclass(slots=True)
 class Bill:
-    """A session's calls in order; `limits` count from `opened`, how many there were when it was opened."""
+    """A session's calls in order, and the run's limits on them.
+
+    A run begins with `paid`, the calls of its earlier sessions, and goes on with those that are added here.
+    """
 
     session: str
     calls: list[CallLine]
     limits: Limits
+    rates: Mapping[str, Rates] = field(default_factory=dict)
+    """The person's own, by model."""
+    paid: tuple[CallLine, ...] = ()
     opened: int = field(init=False)
+    """How many calls there were when the session was opened: earlier runs made them."""
+    limit: int | None = field(init=False, default=None)
+    """The most tokens of an answer that `allowance` gave last."""
 
     def __post_init__(self) -> None:
         self.opened = len(self.calls)
+
+    @property
+    def made(self) -> tuple[CallLine, ...]:
+        """This run's calls, whatever their purpose and lane."""
+        return (*self.paid, *self.calls[self.opened :])
 
     @property
     def latest(self) -> CallLine | None:
@@ -55,26 +80,71 @@ class Bill:
         answered = (call for call in reversed(self.calls) if call.purpose == "main" and call.answered)
         return next(answered, None)
 
-    def check(self) -> None:
-        """Raise BudgetReached when one more model call would go over a limit."""
-        made = self.calls[self.opened :]
-        go_on = f"Go on with: agent resume {self.session}"
+    def allowance(self, request: Request, now: float) -> int | None:
+        """The most tokens that the answer to this request may have; None where the limits don't say.
+
+        `now` in seconds since the epoch. Raises BudgetReached where the call would go over a limit, and
+        UnknownCost where nobody can tell. The first price that is asked for takes a moment.
+        """
+        self.limit = None
+        self._check_turns()
+        if self.limits.max_cost is not None:
+            self.limit = self._affordable(request, self.limits.max_cost, now)
+        return self.limit
+
+    def check_cut(self, stop_reason: str) -> None:
+        """Raise BudgetReached where the last answer ended because no more of it could be paid for."""
+        if self.limit is not None and stop_reason == StopReason.MAX_TOKENS:
+            raise BudgetReached(
+                f"Stopped in the middle of an answer: --max-cost {_dollars(self.limits.max_cost or 0)} was "
+                f"enough for {self.limit} tokens of it, {self._spent()} is spent. {self._go_on}"
+            )
+
+    def _check_turns(self) -> None:
         most = self.limits.max_turns
-        answered = sum(
-            call.outcome == "ok" for call in made
-        )  # a failed try doesn't use up the person's limit
+        # A failed try doesn't use up the person's limit.
+        answered = sum(call.outcome == "ok" for call in self.made)
         if most is not None and answered >= most:
-            raise BudgetReached(f"Stopped before model call {answered + 1}: --max-turns is {most}. {go_on}")
-        if self.limits.max_cost is None:
-            return
-        spent = cost_of(made)
-        if unknown := next((call.model for call in made if call.cost is None), None):
             raise BudgetReached(
-                f"Stopped: --max-cost is set, but no price is known for {unknown}. "
-                f'Set one under [prices."{unknown}"] in config.toml, or leave --max-cost out.'
+                f"Stopped before model call {answered + 1}: --max-turns is {most}, {self._spent()} is spent. "
+                f"{self._go_on}"
             )
-        if spent.known >= self.limits.max_cost:
+
+    def _affordable(self, request: Request, max_cost: float, now: float) -> int | None:
+        strict = not self.limits.allow_unknown_cost
+        if strict and (unpriced := next((call for call in self.made if call.cost is None), None)):
+            raise _unknown_cost(unpriced.model)
+        left = max_cost - cost_of(self.made).known
+        next_call = project(request, (*self.paid, *self.calls), now=now, rates=self.rates)
+        if next_call is None:
+            if strict:
+                raise _unknown_cost(str(request.prefix.model))
+            next_call = Projection(0.0, 0.0)
+        tokens = next_call.affordable(left)
+        if tokens is not None and tokens < min(LEAST_ANSWER, request.output_limit):
+            least = next_call.prompt + LEAST_ANSWER * next_call.answer_token
             raise BudgetReached(
-                f"Stopped before the next model call: ${spent.known:.4f} of --max-cost "
-                f"${self.limits.max_cost:.4f} is spent. {go_on}"
+                f"Stopped before the next model call: {self._spent()} of --max-cost {_dollars(max_cost)} is "
+                f"spent, and it would cost at least {_dollars(least)}. {self._go_on}"
             )
+        return tokens if tokens is not None and tokens < request.output_limit else None
+
+    def _spent(self) -> str:
+        spent = cost_of(self.made)
+        return f"{'at least ' if spent.unknown_calls else ''}{_dollars(spent.known)}"
+
+    @property
+    def _go_on(self) -> str:
+        return f"Go on with: agent resume {self.session}"
+
+
+def _unknown_cost(model: str) -> UnknownCost:
+    return UnknownCost(
+        f"--max-cost is set, but no price is known for {model}. "
+        f'Set one under [prices."{model}"] in config.toml, or add --allow-unknown-cost.'
+    )
+
+
+def _dollars(amount: float) -> str:
+    """To a hundredth of a cent, or to the first two digits of what is smaller."""
+    return f"${amount:.4f}" if amount == 0 or amount >= 0.0001 else f"${amount:.2g}"

@@ -32,7 +32,7 @@ from sessions.journal import JournalError, read
 from sessions.keeper import Keeper, Moment, RewindPlan, Rewound
 from sessions.records import CallLine
 from sessions.rehydrate import rehydrate
-from sessions.setup import Setup
+from sessions.setup import Limits, Setup
 
 
 class Session:
@@ -59,7 +59,7 @@ class Session:
         self.provider = provider
         self.state = state
         self._scratch = setup.home.resolve() / "scratch" / session_id
-        self._bill = Bill(session_id, calls, setup.limits)
+        self._bill = Bill(session_id, calls, setup.limits, setup.rates, setup.paid)
         reading = replace(policy, readable=(*policy.readable, self._scratch))
         self._gate = Gate(setup, reading, chronicle)
         self.title = title
@@ -85,8 +85,8 @@ class Session:
 
     @property
     def setup(self) -> Setup:
-        """What a session in this one's place begins with: the policy is the one in force now."""
-        return replace(self._setup, policy=self.policy)
+        """What a session in this one's place begins with: the policy in force now, and what the run paid."""
+        return replace(self._setup, policy=self.policy, paid=self._bill.made)
 
     @property
     def cwd(self) -> Path:
@@ -189,6 +189,7 @@ class Session:
         snapshot = await settled(self._finish_turn(prompt))
         yield CheckpointMade(snapshot.number, str(snapshot.path), snapshot.files_off)
         if finished is not None:
+            self._bill.check_cut(finished.stop_reason)
             yield finished
 
     async def _before_prompt(self) -> list[Text]:
@@ -242,8 +243,9 @@ class Session:
                 await self._chronicle.book(line)
 
     async def before_call(self, request: Request) -> int | None:
-        self._bill.check()
-        return None
+        if self._bill.limits == Limits():
+            return None
+        return await asyncio.to_thread(self._bill.allowance, request, time.time())
 
     async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
         return await self._gate.permit(call, intent)

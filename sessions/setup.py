@@ -14,6 +14,7 @@ from providers.pricing import Rates
 from providers.provider import Provider
 from providers.retry import Retry
 from providers.types import Parameters
+from sessions.records import CallLine
 
 Ask: TypeAlias = Callable[[PermissionRequest], Awaitable[PermissionAnswer]]
 
@@ -27,10 +28,16 @@ async def deny(request: PermissionRequest) -> PermissionAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one run may spend at most: US dollars, model calls. None is no limit."""
+    """What one run may spend at most: US dollars, model calls. None is no limit.
+
+    They count every call of the run, whatever its purpose and lane, in all the sessions that follow each
+    other in it.
+    """
 
     max_cost: float | None = None
     max_turns: int | None = None
+    allow_unknown_cost: bool = False
+    """Make calls whose price is not known, and count them as 0 dollars."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,4 +60,6 @@ class Setup:
     parameters: Parameters = field(default_factory=Parameters)
     ask: Ask = deny
     limits: Limits = field(default_factory=Limits)
+    paid: tuple[CallLine, ...] = ()
+    """The calls of this run's earlier sessions: the limits count them."""
     retry: Retry = field(default_factory=Retry)
