@@ -6,12 +6,15 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from providers.errors import ProviderError
+from providers.errors import ProviderError, Stalled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Exponential with full jitter; the provider's own Retry-After wins. All in seconds."""
+    """Exponential with jitter; the provider's own Retry-After wins. All in seconds.
+
+    A stall has waited long enough: what comes after it waits no longer than after a first failure.
+    """
 
     attempts: int = 6
     first: float = 1.0
@@ -26,5 +29,6 @@ class Retry:
             return None
         if failure.retry_after is not None:
             return failure.retry_after if failure.retry_after <= self.longest_asked else None
-        ceiling = min(self.longest, self.first * 2.0 ** (attempt - 1))
+        doublings = 0 if isinstance(failure, Stalled) else attempt - 1
+        ceiling = min(self.longest, self.first * 2.0**doublings)
         return float(ceiling * (0.5 + self.chance() / 2))
