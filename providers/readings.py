@@ -1,15 +1,13 @@
-"""Reads a raw usage object anew, by the wire that it came over: what an audit of the ledger needs."""
+"""Reads a raw usage object by the wire that it came over: what the ledger and its audit need."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import TypeAlias, cast
+from typing import Any
 
+from providers.openai_usage import openai_billed_cost, openai_reading
 from providers.types import JSONObject, Usage
-
-Reader: TypeAlias = Callable[[JSONObject], Usage]
-"""A raw usage object in disjoint buckets. Never raises."""
 
 READERS: Mapping[str, tuple[str, str]] = {
     "anthropic": ("providers.anthropic_answer", "anthropic_usage"),
@@ -21,11 +19,38 @@ READERS: Mapping[str, tuple[str, str]] = {
 }
 """The module and the name of each wire's reader; it is imported when its wire is first met."""
 
+BY_MODEL = frozenset({"bedrock"})
+"""Wires on which some models count otherwise, so that their reader wants the model's name too."""
 
-def usage_of(wire: str, raw: JSONObject) -> Usage | None:
-    """What a call with this raw usage was billed, in tokens; None for a wire that nobody here reads."""
+OPENAI_SHAPED = frozenset({"openai-chat", "openai-responses"})
+"""Wires whose usage object may say what was charged, and whose reader notes what did not add up."""
+
+
+def usage_of(wire: str, raw: JSONObject, *, model: str = "") -> Usage | None:
+    """What a call with this raw usage was billed, in tokens; None for a wire that nobody here reads.
+
+    `model` is the provider's own name of it.
+    """
     found = READERS.get(wire)
     if found is None:
         return None
-    module, name = found
-    return cast(Reader, getattr(importlib.import_module(module), name))(raw)
+    reader: Callable[..., Usage] = _load(*found)
+    return reader(raw, model) if wire in BY_MODEL else reader(raw)
+
+
+def billed_cost(wire: str, raw: JSONObject, provider: str) -> float | None:
+    """The US dollars that the endpoint of `provider` itself says it charged; None where it doesn't say."""
+    if wire not in OPENAI_SHAPED:
+        return None
+    return openai_billed_cost(raw, provider)
+
+
+def usage_notes(wire: str, raw: JSONObject) -> tuple[str, ...]:
+    """What in a raw usage did not add up, a clause each."""
+    if wire not in OPENAI_SHAPED:
+        return ()
+    return openai_reading(raw).notes
+
+
+def _load(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)

@@ -12,6 +12,7 @@ from agent.host import CallReport
 from checkpoint.types import Snapshot
 from providers.call import new_id
 from providers.pricing import Rates, price
+from providers.readings import billed_cost
 from providers.types import JSON, JSONObject, Message, ModelRef, Prefix
 from sessions.fields import timestamp
 from sessions.journal import Journal, JournalError, JournalUnwritable
@@ -65,7 +66,14 @@ class Chronicle:
 
     async def priced(self, report: CallReport, model: ModelRef) -> CallLine:
         """The ledger's line for a call, to be booked. `model` is the one asked for: its price applies."""
-        priced = await asyncio.to_thread(price, model, report.usage, at=report.started, overrides=self._rates)
+        priced = await asyncio.to_thread(
+            price,
+            model,
+            report.usage,
+            at=report.started,
+            overrides=self._rates,
+            billed=billed_cost(report.wire, report.raw_usage, model.provider),
+        )
         return CallLine(
             id=report.id,
             parent=self.head,

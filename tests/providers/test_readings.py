@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from providers.readings import READERS, usage_of
+from providers.readings import READERS, billed_cost, usage_notes, usage_of
 from providers.types import JSONObject, Usage
 
 RAW: dict[str, tuple[JSONObject, Usage]] = {
@@ -48,3 +48,16 @@ def test_every_reader_is_there_and_takes_nothing_for_nothing(wire: str) -> None:
 
 def test_a_wire_that_nobody_reads_is_none_and_not_zero() -> None:
     assert usage_of("carrier-pigeon", {"input_tokens": 3}) is None
+
+
+def test_what_an_endpoint_says_it_charged_is_read_on_wires_that_have_a_word_for_it() -> None:
+    raw = {"prompt_tokens": 3, "cost": 0.0042}
+    assert billed_cost("openai-chat", raw, "openrouter") == 0.0042
+    assert billed_cost("openai-chat", raw, "my-gateway") is None
+    assert billed_cost("anthropic", raw, "openrouter") is None
+
+
+def test_a_usage_that_contradicts_itself_has_notes() -> None:
+    assert usage_notes("openai-chat", {"prompt_tokens": -3})
+    assert usage_notes("openai-chat", {"prompt_tokens": 3, "completion_tokens": 1}) == ()
+    assert usage_notes("anthropic", {"input_tokens": -3}) == ()
