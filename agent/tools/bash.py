@@ -27,6 +27,11 @@ NO_TERMINAL: Mapping[str, str] = {
 """There is nobody to page for or to answer a prompt."""
 
 
+def shell() -> str:
+    """The shell that commands run in: bash, the system's before one on the PATH; else `sh`."""
+    return shutil.which("bash", path="/bin:/usr/bin:/usr/local/bin") or shutil.which("bash") or "/bin/sh"
+
+
 class Bash:
     spec = ToolSpec(
         name="bash",
@@ -60,10 +65,9 @@ class Bash:
     async def run(self, arguments: Arguments, context: ToolContext) -> Outcome:
         command, seconds = self._parse(arguments)
         output = Output(context.scratch, f"bash-{uuid4().hex[:12]}.txt", context.emit)
-        shell = shutil.which("bash", path="/bin:/usr/bin:/usr/local/bin") or shutil.which("bash") or "/bin/sh"
         try:
             ended = await run(
-                [shell, "-c", command],
+                [shell(), "-c", command],
                 folder=context.workspace.root,
                 environment={**context.environment, **NO_TERMINAL},
                 seconds=seconds,
