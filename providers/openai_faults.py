@@ -8,6 +8,11 @@ from providers.errors import ProviderError
 from providers.faults import OVERFLOW_KINDS, STATUS_OF_KIND, http_fault
 from providers.types import JSON, canonical
 
+REQUESTS_OWN = frozenset(
+    {"invalid_prompt", "bio_policy", "misalignment_policy_violation", "data_residency_mismatch"}
+)
+"""Why a response fails because of what was asked; asking again would not help. So do all codes of images."""
+
 
 @dataclass(frozen=True, slots=True)
 class WireError:
@@ -42,7 +47,8 @@ class WireError:
 def in_stream_fault(provider: str, body: JSON) -> ProviderError:
     """The error for one that came as an event under HTTP 200. Its real status may stand in its code."""
     error = WireError.of(body)
-    return http_fault(provider, 200, error.message, kind=error.kind)
+    asked_for = error.kind in REQUESTS_OWN or "image" in error.kind
+    return http_fault(provider, 400 if asked_for else 200, error.message, kind=error.kind)
 
 
 def _kind(error: dict[str, JSON]) -> str:

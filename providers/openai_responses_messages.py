@@ -72,9 +72,8 @@ def _answered(message: Message, origin: Origin) -> Iterator[JSON]:
     frame: JSONObject = {}
     for block in message.blocks:
         match block:
-            case Opaque(raw, made_by) if made_by == origin:
-                item = json.loads(raw)
-                if item.get("type") in (MESSAGE, CALL):
+            case Opaque(raw, made_by) if made_by == origin and (item := _item(raw)):
+                if item["type"] in (MESSAGE, CALL):
                     frame = item
                 else:
                     yield item
@@ -88,6 +87,15 @@ def _answered(message: Message, origin: Origin) -> Iterator[JSON]:
                 frame = {}
             case _:
                 pass
+
+
+def _item(raw: str) -> JSONObject:
+    """The item that was kept; a journal that somebody edited may hold anything."""
+    try:
+        item = json.loads(raw)
+    except ValueError:
+        return {}
+    return item if isinstance(item, dict) and "type" in item else {}
 
 
 def _of(kind: str, frame: JSONObject) -> JSONObject:
