@@ -6,6 +6,14 @@ from providers.types import Prefix
 
 MINUTE = 60.0
 
+UNTHINKING = frozenset({"local", "scripted"})
+"""Wires that have no effort to tell their model of."""
+
+
+def minds_effort(prefix: Prefix) -> bool:
+    """Whether the effort reaches the model, and so is part of what its cache is looked up by."""
+    return prefix.encoder.partition("/")[0] not in UNTHINKING
+
 
 def lifetime(prefix: Prefix) -> float | None:
     """Seconds from a request's start until its cache entry expires; None where the provider doesn't say.

@@ -22,15 +22,18 @@ from cli.front import Front
 from cli.mentions import ShellCommand, SlashCommand, Words, parse
 from cli.paint import Painter
 from cli.paste import plain
+from cli.rereading import rereading
 from cli.screen import Screen
 from cli.shell import run_shell
 from cli.vitals import vitals
+from providers.effort import Effort
 from providers.errors import CachetError
 from providers.settings import NO_KEY_MODEL
 from providers.types import ModelRef
 from sessions import begin
 from sessions.session import Session
 from sessions.setup import Setup
+from sessions.switch import Switch
 
 SMALLEST = ModelRef.parse(NO_KEY_MODEL)
 CAUTION = (
@@ -41,10 +44,14 @@ CAUTION = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """How a chat begins. `session` is a file to resume, or to fork; `model` is then only a wish to switch."""
+    """How a chat begins. `session` is a file to resume, or to fork.
+
+    `model` and `effort` are then only wishes to switch; a new session's effort is its setup's.
+    """
 
     setup: Setup
     model: ModelRef | None
+    effort: Effort | None = None
     session: Path | None = None
     fork: bool = False
 
@@ -72,6 +79,8 @@ class Chat:
             screen.note(repair)
         if opening.session is not None:
             screen.note(_resumed(session))
+        if session.left is not None and (cost := await rereading(session, session.prefix, session.left)):
+            screen.note(f"{cost}.")
         if session.model == SMALLEST:
             screen.note(CAUTION)
         front.aside(_warm_up())
@@ -184,9 +193,8 @@ async def _session(opening: Opening, setup: Setup) -> Session:
     if opening.session is None:
         assert opening.model is not None, "a new session needs a model"
         return await begin.start(setup, opening.model)
-    if opening.fork:
-        return await begin.fork(setup, opening.session, model=opening.model)
-    return await begin.resume(setup, opening.session, model=opening.model)
+    opened = begin.fork if opening.fork else begin.resume
+    return await opened(setup, opening.session, switch=Switch(model=opening.model, effort=opening.effort))
 
 
 def _resumed(session: Session) -> str:

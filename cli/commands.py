@@ -94,6 +94,7 @@ async def leave(desk: Desk, argument: str) -> None:
 COMMANDS = (
     Command("help", "commands and keys", show_help, anytime=True),
     Command("model", "show the model, or switch to another", switching.model, argument="[PROVIDER/MODEL]"),
+    Command("effort", "how hard the model thinks", switching.effort, argument="[LEVEL]"),
     Command("cost", "tokens, cache hit rate and dollars of this session", spending.cost, anytime=True),
     Command("stats", "this session by model", spending.stats, anytime=True),
     Command("checkpoints", "the checkpoints of this session", travel.checkpoints, anytime=True),

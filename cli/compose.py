@@ -78,7 +78,8 @@ def _check_rule(text: str, known: tuple[str, ...]) -> None:
 
 
 def _parameters(options: Options, config: Config) -> Parameters:
+    effort = options.effort or config.effort
     return Parameters(
-        effort=options.effort or config.effort,
+        effort=effort.level if effort else None,
         cache_ttl=options.cache_ttl.value if options.cache_ttl else config.cache_ttl or "5m",
     )

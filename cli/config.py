@@ -13,6 +13,7 @@ from agent.permissions import Mode
 from cli.home import home_folder as home_folder
 from cli.toml_table import Table
 from cli.trust import Trust
+from providers.effort import Effort
 from providers.errors import ConfigurationError
 from providers.pricing import Rates
 from providers.settings import ProviderSettings
@@ -28,7 +29,7 @@ class Config:
     """What the configuration files come to; None or empty where they say nothing."""
 
     model: ModelRef | None = None
-    effort: str | None = None
+    effort: Effort | None = None
     cache_ttl: Literal["5m", "1h"] | None = None
     permission_mode: Mode | None = None
     allow_tools: frozenset[str] = frozenset()
@@ -103,7 +104,7 @@ def parse(data: bytes, path: Path, environ: Mapping[str, str]) -> Config:
     variables: set[str] = set()
     config = Config(
         model=_model(table),
-        effort=table.text("effort"),
+        effort=_effort(table),
         cache_ttl=_lifetime(table),
         permission_mode=_mode(table),
         allow_tools=frozenset(table.texts("allow_tools")),
@@ -146,6 +147,11 @@ def _model(table: Table) -> ModelRef | None:
 def _mode(table: Table) -> Mode | None:
     word = table.choice("permission_mode", tuple(Mode))
     return Mode(word) if word is not None else None
+
+
+def _effort(table: Table) -> Effort | None:
+    word = table.choice("effort", tuple(Effort))
+    return Effort(word) if word is not None else None
 
 
 def _lifetime(table: Table) -> Literal["5m", "1h"] | None:

@@ -24,6 +24,8 @@ class FooterValues:
     """All that the line tells; the same values and width always make the same line."""
 
     model: str
+    effort: str = ""
+    """How hard it thinks; empty where nobody said."""
     mode: str = "ask"
     usage: Usage = field(default_factory=Usage)
     """Billed to date."""
@@ -59,6 +61,7 @@ _SHORTENED_FIRST = (
     "cache",  # last call's rate
     "tokens",  # cache tokens
     "warm",
+    "effort",
     "model",  # to its first letters
     "context",
     "tokens",
@@ -90,6 +93,7 @@ def text(fragments: tuple[Fragment, ...]) -> str:
 def _parts(values: FooterValues) -> tuple[_Part, ...]:
     return (
         _Part("model", (values.model, _cut(values.model, _SHORT_MODEL)), "class:footer.model"),
+        _Part("effort", (f"effort {values.effort}" if values.effort else "",)),
         _Part("mode", ("" if values.mode == "ask" else values.mode,), f"class:footer.mode.{values.mode}"),
         _Part("working", (_working(values),), "class:footer.working"),
         _Part("tokens", _tokens(values)),

@@ -20,25 +20,29 @@ from cli import figures
 from cli.eventjson import event_object
 from cli.failure import ExitCode, complain, exit_code, explain
 from cli.options import OutputFormat
+from cli.rereading import rereading
 from cli.usagejson import usage_object
+from providers.effort import Effort
 from providers.errors import CachetError
 from providers.types import JSON, ModelRef, Usage
 from sessions import begin
 from sessions.session import Session
 from sessions.setup import Setup
+from sessions.switch import Switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
     """What `-p` was asked to do.
 
-    `session` is the one to go on with; `model` None means that session's own.
+    `session` is the one to go on with; `model` and `effort` None mean that session's own.
     """
 
     setup: Setup
     model: ModelRef | None
     prompt: str
     session: Path | None = None
+    effort: Effort | None = None
     fork: bool = False
     output_format: OutputFormat = OutputFormat.TEXT
     usage_file: Path | None = None
@@ -85,6 +89,8 @@ async def _attempt(errand: Errand, run: Run) -> int:
         run.session = session = await _open(errand)
         for line in session.repairs:
             print(f"note: {harmless(line)}", file=sys.stderr)
+        if session.left is not None and (cost := await rereading(session, session.prefix, session.left)):
+            print(f"note: {harmless(cost)}.", file=sys.stderr)
         run.calls_before = len(session.calls)
         # A reader that leaves ends the loop below: the turn must have ended before its session is closed.
         async with aclosing(session.turn(errand.prompt)) as events:
@@ -113,7 +119,8 @@ async def _open(errand: Errand) -> Session:
         assert errand.model is not None, "a new session has a model"
         return await begin.start(errand.setup, errand.model)
     opened = begin.fork if errand.fork else begin.resume
-    return await opened(errand.setup, errand.session, model=errand.model)
+    switch = Switch(model=errand.model, effort=errand.effort)
+    return await opened(errand.setup, errand.session, switch=switch)
 
 
 def _follow(run: Run, event: Event) -> None:

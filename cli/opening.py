@@ -36,6 +36,7 @@ async def open_chat(wish: Wish, front: Front) -> Chat:
     opening = Opening(
         setup=compose(place, wish.options, loaded.config),
         model=await _model(wish.options, place, loaded, wish.session),
+        effort=wish.options.effort,
         session=wish.session,
         fork=wish.fork,
     )
@@ -56,6 +57,7 @@ async def answer(wish: Wish) -> int:
             model=await _model(wish.options, place, loaded, wish.session),
             prompt=_with_stdin(wish.prompt),
             session=wish.session,
+            effort=wish.options.effort,
             fork=wish.fork,
             output_format=wish.options.output_format,
             usage_file=wish.options.usage_file,

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 from typer import Option
 
 from agent.permissions import Mode
+from providers.effort import Effort
 
 
 class OutputFormat(StrEnum):
@@ -44,8 +45,8 @@ class Options:
         Option("--model", "-m", metavar="PROVIDER/MODEL", help="The model to use.", rich_help_panel=SESSION),
     ] = None
     effort: Annotated[
-        str | None,
-        Option(metavar="LEVEL", help="How hard the model thinks: low, medium, high", rich_help_panel=SESSION),
+        Effort | None,
+        Option(metavar="LEVEL", help=f"How hard it thinks: {', '.join(Effort)}.", rich_help_panel=SESSION),
     ] = None
     cwd: Annotated[
         Path | None,

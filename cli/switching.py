@@ -1,4 +1,4 @@
-"""`/model`, `/resume`, `/fork`, `/new`: going on elsewhere, with what that costs said first."""
+"""`/model`, `/effort`, `/resume`, `/fork`, `/new`: going on elsewhere, with what that costs said first."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import asyncio
 import time
 from pathlib import Path
 
+from agent.cache import minds_effort
 from agent.harmless import harmless, one_line
 from cli import figures
 from cli.desk import Desk
 from cli.question import Pick
+from cli.rereading import effort_of, rereading
+from providers.effort import Effort
 from providers.errors import ConfigurationError, UnknownModel
-from providers.types import ModelRef, Usage
+from providers.types import ModelRef, Prefix
 from sessions import begin
 from sessions.catalog import Catalog, SessionSummary
+from sessions.switch import Switch
 
 
 async def model(desk: Desk, argument: str) -> None:
@@ -21,22 +25,48 @@ async def model(desk: Desk, argument: str) -> None:
     session = desk.session
     if not argument:
         desk.screen.note(
-            f"{session.model}. Switch with /model PROVIDER/MODEL; agent models lists what there is."
+            f"{_name(session.prefix)}. Switch with /model PROVIDER/MODEL; agent models lists what there is."
         )
         return
     wanted = _model(argument, session.model)
     if wanted == session.model:
         desk.screen.note(f"{wanted} is the model already.")
         return
-    session.setup.providers(wanted.provider)  # an unknown provider or a missing key shows before the question
-    if session.context_tokens:
-        price = await asyncio.to_thread(_rereading, wanted, session.context_tokens)
-        warning = f"{wanted} has nothing of this conversation in its cache: {price}. Switch?"
-        if not await desk.agrees(warning, yes="switch"):
-            return
-    await session.switch_model(wanted)
+    if await _switched(desk, Switch(model=wanted), yes="switch"):
+        desk.screen.note(f"Model: {_name(desk.session.prefix)}")
+
+
+async def effort(desk: Desk, argument: str) -> None:
+    """Show how hard the model thinks, or change it: that is part of what its cache is looked up by."""
+    prefix = desk.session.prefix
+    if not argument:
+        desk.screen.note(f"Effort: {effort_of(prefix)}. Change it with /effort {'|'.join(Effort)}")
+        return
+    wanted = Effort.parse(argument)
+    if wanted.level == prefix.parameters.effort:
+        desk.screen.note(f"{wanted} is the effort already.")
+        return
+    if await _switched(desk, Switch(effort=wanted), yes="change it"):
+        idle = "" if minds_effort(prefix) else f". {prefix.model} takes none: it is for the next model"
+        desk.screen.note(f"Effort: {wanted}{idle}")
+
+
+async def _switched(desk: Desk, switch: Switch, *, yes: str) -> bool:
+    """Say what the switch costs, and make it if the person agrees; whether they did."""
+    session = desk.session
+    after = session.after(switch)  # an unknown provider or a missing key shows before the question
+    if switch.model is not None or minds_effort(after):
+        cost = await rereading(session, after, session.prefix)
+        if cost and not await desk.agrees(f"{cost}. {yes.capitalize()}?", yes=yes):
+            return False
+    await session.switch(switch)
     desk.settled()
-    desk.screen.note(f"Model: {wanted}")
+    return True
+
+
+def _name(prefix: Prefix) -> str:
+    effort = prefix.parameters.effort
+    return f"{prefix.model}, effort {effort}" if effort and minds_effort(prefix) else str(prefix.model)
 
 
 def _model(text: str, current: ModelRef) -> ModelRef:
@@ -45,15 +75,6 @@ def _model(text: str, current: ModelRef) -> ModelRef:
         return ModelRef.parse(text if "/" in text else f"{current.provider}/{text}")
     except ValueError as error:
         raise UnknownModel(f"{one_line(text)!r} is not PROVIDER/MODEL. Try: agent models") from error
-
-
-def _rereading(model: ModelRef, tokens: int) -> str:
-    """What a call costs that reads so many tokens anew."""
-    from providers.pricing import price
-
-    priced = price(model, Usage(input_tokens=tokens))
-    cost = figures.dollars(priced.cost if priced else None)
-    return f"its next call reads {figures.tokens(tokens)} tokens at full price ({cost})"
 
 
 async def new(desk: Desk, argument: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.cache import minds_effort
 from agent.harmless import one_line
 from cli.footer import FooterValues
 from sessions.session import Session
@@ -9,9 +10,11 @@ from sessions.session import Session
 
 def vitals(session: Session, *, window: int | None, now: float) -> FooterValues:
     """The footer's values at `now`, seconds since the epoch; `window` is the context window in tokens."""
+    prefix = session.prefix
     cost, last, warm_until = session.cost, session.last_call, session.warm_until
     return FooterValues(
         model=_short(session.model.name),
+        effort=prefix.parameters.effort or "" if minds_effort(prefix) else "",
         mode=session.policy.mode.value,
         usage=session.usage,
         last=last.usage if last else None,

@@ -22,6 +22,7 @@ from sessions.records import Origin, SessionLine
 from sessions.rehydrate import Conversation, rehydrate
 from sessions.session import Session, fresh_prefix, new_session_id
 from sessions.setup import Setup
+from sessions.switch import STAY, Switch
 
 
 async def start(setup: Setup, model: ModelRef, *, provider: Provider | None = None) -> Session:
@@ -35,21 +36,21 @@ async def start(setup: Setup, model: ModelRef, *, provider: Provider | None = No
     return _new(setup, first, prefix, provider)
 
 
-async def resume(setup: Setup, path: Path, *, model: ModelRef | None = None) -> Session:
+async def resume(setup: Setup, path: Path, *, switch: Switch = STAY) -> Session:
     """Go on with the journal at `path`; other tools' files are imported first (`sessions.importers`).
 
-    The conversation is sent exactly as before unless `model` names another one. Tool calls that a crash left
+    The conversation is sent exactly as before unless `switch` says otherwise. Tool calls that a crash left
     open are answered. Raises JournalError, ConfigurationError.
     """
     journal = await asyncio.to_thread(Journal.open, path)
     try:
-        return await _resumed(setup, path, journal, model)
+        return await _resumed(setup, path, journal, switch)
     except BaseException:
         journal.close()
         raise
 
 
-async def fork(setup: Setup, path: Path, *, model: ModelRef | None = None) -> Session:
+async def fork(setup: Setup, path: Path, *, switch: Switch = STAY) -> Session:
     """A new session with another's live conversation, which may be in use; its bill is not copied.
 
     The prefix stays the same, its affinity key too, so that the first call finds the provider's cache.
@@ -58,10 +59,8 @@ async def fork(setup: Setup, path: Path, *, model: ModelRef | None = None) -> Se
     old = rehydrate(told.records)
     digest = hashlib.sha256(await asyncio.to_thread(path.read_bytes)).hexdigest()
     first = _first_line(setup, Origin(kind="fork", path=str(path), sha256=digest, inherited=old.state.usage))
-    prefix, provider = _prefix_and_provider(setup, old.prefix, model, first.session)
-    if prefix != old.prefix:
-        old.state.previous_end = None
-    session = _new(setup, first, prefix, provider, old.state)
+    prefix, provider = _prefix_and_provider(setup, old.prefix, switch, first.session)
+    session = _new(setup, first, prefix, provider, old)
     try:
         await session.adopt([*old.state.messages, *_interrupted(old)])
     except BaseException:
@@ -76,15 +75,15 @@ async def anew(session: Session) -> Session:
     return await start(session.setup, session.model, provider=session.provider)
 
 
-async def _resumed(setup: Setup, path: Path, journal: Journal, model: ModelRef | None) -> Session:
+async def _resumed(setup: Setup, path: Path, journal: Journal, switch: Switch) -> Session:
     told = await asyncio.to_thread(read, path)
     old = rehydrate(told.records)
     session_id = old.session or path.stem
-    prefix, provider = _prefix_and_provider(setup, old.prefix, model, session_id)
+    prefix, provider = _prefix_and_provider(setup, old.prefix, switch, session_id)
     chronicle = Chronicle(path, first=None, journal=journal, head=old.head, rates=setup.rates)
     if prefix != old.prefix:
         chronicle.begin_with(prefix)
-        old.state.previous_end = None
+    _go_on(old, prefix)
     session = Session(
         setup=setup,
         session_id=session_id,
@@ -97,6 +96,8 @@ async def _resumed(setup: Setup, path: Path, journal: Journal, model: ModelRef |
         policy=setup.policy,
         title=old.title,
         repairs=(*told.notices, *old.repairs),
+        reached=old.reached,
+        left=old.prefix if prefix != old.prefix else None,
     )
     if answers := _interrupted(old):
         await session.adopt(answers)
@@ -104,14 +105,16 @@ async def _resumed(setup: Setup, path: Path, journal: Journal, model: ModelRef |
 
 
 def _new(
-    setup: Setup, first: SessionLine, prefix: Prefix, provider: Provider, inherited: AgentState | None = None
+    setup: Setup, first: SessionLine, prefix: Prefix, provider: Provider, old: Conversation | None = None
 ) -> Session:
+    """A session with a journal of its own; `old` is the conversation that it copies."""
     path = journal_path(setup.home, setup.workspace.root, first.session)
     chronicle = Chronicle(path, first=first, journal=None, head=None, rates=setup.rates)
     chronicle.begin_with(prefix)
     state = AgentState()
-    if inherited is not None:
-        state.turn_count, state.previous_end = inherited.turn_count, inherited.previous_end
+    if old is not None:
+        _go_on(old, prefix)
+        state.turn_count, state.previous_end = old.state.turn_count, old.state.previous_end
     return Session(
         setup=setup,
         session_id=first.session,
@@ -122,22 +125,31 @@ def _new(
         keeper=Keeper(setup.workspace.root, setup.home, first.session),
         calls=[],
         policy=setup.policy,
+        reached=old.reached if old else None,
+        left=old.prefix if old and prefix != old.prefix else None,
     )
 
 
+def _go_on(old: Conversation, prefix: Prefix) -> None:
+    """What the conversation sent last on this prefix is the place where its cache may still be read."""
+    reached = old.reached.get(prefix)
+    old.state.previous_end = reached.end if reached else None
+
+
 def _prefix_and_provider(
-    setup: Setup, frozen: Prefix | None, model: ModelRef | None, affinity_key: str
+    setup: Setup, frozen: Prefix | None, switch: Switch, affinity_key: str
 ) -> tuple[Prefix, Provider]:
-    """The frozen prefix if there is one, for another model where one is named; and who answers it."""
-    wanted = model or (frozen.model if frozen else None)
+    """The frozen prefix if there is one, after the switch; and who answers it."""
+    wanted = switch.model or (frozen.model if frozen else None)
     if wanted is None:
         raise ConfigurationError("That session names no model. Choose one: agent resume … -m PROVIDER/MODEL")
     provider = setup.providers(wanted.provider)
     if frozen is None:
         return fresh_prefix(setup, wanted, provider, affinity_key), provider
+    prefix = switch.of(frozen)
     if wanted == frozen.model:
-        return frozen, provider
-    return replace(frozen, model=wanted, encoder=provider.encoder), provider
+        return prefix, provider
+    return replace(prefix, encoder=provider.encoder), provider
 
 
 def _interrupted(old: Conversation) -> list[Message]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.permissions import Rule
@@ -19,6 +19,14 @@ from sessions.records import (
     Record,
     SessionLine,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a conversation was sent on a prefix: the latest answered call, and the last message of it."""
+
+    call: CallLine
+    end: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +46,8 @@ class Conversation:
     """Id of the journal's live message that the next one follows."""
     turn: str | None
     """Id of the user message that began the latest live turn."""
+    reached: Mapping[Prefix | None, Reached]
+    """For each prefix that the live conversation was sent on; None stands for one that wasn't readable."""
     calls: tuple[CallLine, ...]
     checkpoints: tuple[CheckpointLine, ...]
     last_number: int
@@ -69,15 +79,21 @@ def rehydrate(records: Iterable[Record]) -> Conversation:
     live = tree.live(tree.head)
     turns = _turns(tree)
     origin = first.origin if first else None
+    prefix = next((line.prefix for line in reversed(lines) if isinstance(line, PrefixLine)), None)
+    reached = _reached(lines, live)
+    present = reached.get(prefix)
     return Conversation(
         session=first.session if first else "",
         cwd=first.cwd if first else "",
         created=first.created if first else "",
         origin=origin,
-        prefix=next((line.prefix for line in reversed(lines) if isinstance(line, PrefixLine)), None),
-        state=_state(live.messages, calls, carried_usage(origin), len(turns), _previous_end(lines, live)),
+        prefix=prefix,
+        state=_state(
+            live.messages, calls, carried_usage(origin), len(turns), present.end if present else None
+        ),
         head=tree.head,
         turn=turns[-1] if turns else None,
+        reached=reached,
         calls=calls,
         checkpoints=checkpoints,
         last_number=max((line.number for line in checkpoints), default=-1),
@@ -123,22 +139,23 @@ def _begins_turn(line: MessageLine) -> bool:
     return line.turn is None or line.turn == line.message.id
 
 
-def _previous_end(lines: Sequence[Record], live: Live) -> str | None:
-    """The last message sent by the latest answered call whose conversation is still live, broken off or not.
-
-    Only calls with the present prefix count: what an earlier one left in the cache begins otherwise.
-    """
+def _reached(lines: Sequence[Record], live: Live) -> dict[Prefix | None, Reached]:
+    """The latest answered call on each prefix whose conversation is still live, broken off or not."""
     sent = {message.id for message in live.messages}
     ends = {line.call: line.parent for line in lines if isinstance(line, MessageLine) and line.call}
-    for line in reversed(lines):
+    prefix: Prefix | None = None
+    reached: dict[Prefix | None, Reached] = {}
+    for line in lines:
         match line:
             case PrefixLine():
-                return None
-            case CallLine(purpose="main") if line.answered and ends.get(line.id, line.parent) in sent:
-                return ends.get(line.id, line.parent)
+                prefix = line.prefix
+            case CallLine(purpose="main") if line.answered:
+                end = ends.get(line.id, line.parent)
+                if end in sent:
+                    reached[prefix] = Reached(line, end)
             case _:
                 pass
-    return None
+    return reached
 
 
 def _rule(note: NoteLine) -> Rule | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -23,6 +23,7 @@ from agent.state import AgentState
 from agent.tools.contract import FilesSeen, Intent
 from checkpoint.types import CheckpointError, Snapshot
 from providers.call import new_id
+from providers.errors import CachetError
 from providers.provider import Provider
 from providers.types import Image, Message, ModelRef, Prefix, Request, Text, ToolCall, Usage
 from sessions.bill import Bill, Cost, cost_of
@@ -31,8 +32,13 @@ from sessions.gate import Gate
 from sessions.journal import JournalError, read
 from sessions.keeper import Keeper, Moment, RewindPlan, Rewound
 from sessions.records import CallLine
-from sessions.rehydrate import rehydrate
+from sessions.rehydrate import Reached, rehydrate
 from sessions.setup import Limits, Setup
+from sessions.switch import Switch
+
+
+class TurnUnderWay(CachetError):
+    """A session does one turn at a time."""
 
 
 class Session:
@@ -52,6 +58,8 @@ class Session:
         policy: Policy,
         title: str = "",
         repairs: tuple[str, ...] = (),
+        reached: Mapping[Prefix | None, Reached] | None = None,
+        left: Prefix | None = None,
     ) -> None:
         self._setup = setup
         self.id = session_id
@@ -65,6 +73,9 @@ class Session:
         self.title = title
         self.repairs = repairs
         """What reading the journal mended or skipped, one line each."""
+        self.left = left
+        """The prefix that the journal ends with, where this session was opened with another one."""
+        self._reached = dict(reached or {})
         self._chronicle = chronicle
         self._keeper = keeper
         self._redactor = Redactor.of(setup.environ, setup.secrets)
@@ -74,6 +85,7 @@ class Session:
         self._context_sent = 0
         """How many of these stand before the prompt that is being sent."""
         self._turn: str | None = None
+        self._at_work = False
         self._window: int | None = None
 
     # --- faces ----------------------------------------------------------------------------------------------
@@ -133,13 +145,16 @@ class Session:
     def warm_until(self) -> float | None:
         """When the provider's cache entry expires, seconds since the epoch; None where it doesn't say.
 
-        None also where this model has answered nothing yet: what another one keeps is of no use to it.
+        None also where this model with this effort has answered nothing yet: what another one keeps is of no
+        use to it.
         """
-        keeps = lifetime(self.prefix)
-        call = self.last_call
-        if call is None or keeps is None or call.model != str(self.model):
-            return None
-        return call.started + keeps
+        keeps, reached = lifetime(self.prefix), self.reached(self.prefix)
+        return None if keeps is None or reached is None else reached.started + keeps
+
+    def reached(self, prefix: Prefix) -> CallLine | None:
+        """The latest answered call of the live conversation on this prefix, whose prompt was cached then."""
+        found = self._reached.get(prefix)
+        return found.call if found else None
 
     async def context_window(self) -> int | None:
         """The model's context window in tokens, asked once."""
@@ -164,8 +179,22 @@ class Session:
         """Send a prompt and do what the model wants until it is done.
 
         A checkpoint is made at the end, also of a turn that failed or was cancelled. Raises what `agent.run`
-        raises, after everything is recorded.
+        raises, after everything is recorded, and TurnUnderWay while another turn is at work.
         """
+        self._require_idle()
+        self._at_work = True
+        try:
+            async with aclosing(self._take_turn(prompt, images)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._at_work = False
+
+    def _require_idle(self) -> None:
+        if self._at_work:
+            raise TurnUnderWay("This session is at work on a turn. Wait for its end, or stop it first.")
+
+    async def _take_turn(self, prompt: str, images: tuple[Image, ...]) -> AsyncGenerator[Event, None]:
         message = Message(new_id("msg"), "user", (*await self._before_prompt(), *images, Text(prompt)))
         self._turn = message.id
         before = self._moment("")
@@ -240,6 +269,8 @@ class Session:
             case CallMade(report):
                 line = await self._chronicle.priced(report, self.model)
                 self.calls.append(line)
+                if line.purpose == "main" and line.answered:
+                    self._reached[self.prefix] = Reached(line, self.state.previous_end)
                 await self._chronicle.book(line)
 
     async def before_call(self, request: Request) -> int | None:
@@ -309,18 +340,39 @@ class Session:
         told = rehydrate((await asyncio.to_thread(read, self.path)).records)
         self.state.messages[:] = told.state.messages
         self.state.turn_count = told.state.turn_count
-        self.state.previous_end = told.state.previous_end
+        self._reached = dict(told.reached)
+        self.state.previous_end = self._previous_end()
 
-    async def switch_model(self, model: ModelRef) -> None:
-        """Go on with another model: a new prefix, so its cache starts cold. Raises ConfigurationError."""
-        provider = self._setup.providers(model.provider)
+    def after(self, switch: Switch) -> Prefix:
+        """The prefix that a switch would make. Raises ConfigurationError."""
+        return self._after(switch)[0]
+
+    async def switch(self, switch: Switch) -> None:
+        """Go on with another model or effort: a new prefix, so its cache starts cold.
+
+        A prefix that the conversation was sent on before is the same again, and reads what is left of it.
+        Raises ConfigurationError, and TurnUnderWay.
+        """
+        self._require_idle()
+        prefix, provider = self._after(switch)
+        if prefix == self.prefix:
+            return
         if provider is not self.provider:
             await self.provider.aclose()
-        self.provider = provider
-        self.prefix = replace(self.prefix, model=model, encoder=provider.encoder)
-        self.state.previous_end = None
-        self._window = None
-        self._chronicle.begin_with(self.prefix)
+        self.prefix, self.provider, self._window = prefix, provider, None
+        self.state.previous_end = self._previous_end()
+        self._chronicle.begin_with(prefix)
+
+    def _after(self, switch: Switch) -> tuple[Prefix, Provider]:
+        prefix = switch.of(self.prefix)
+        if prefix.model == self.model:
+            return prefix, self.provider
+        provider = self._setup.providers(prefix.model.provider)
+        return replace(prefix, encoder=provider.encoder), provider
+
+    def _previous_end(self) -> str | None:
+        found = self._reached.get(self.prefix)
+        return found.end if found else None
 
     async def set_title(self, title: str) -> None:
         self.title = title

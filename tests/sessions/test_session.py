@@ -18,6 +18,7 @@ from sessions import begin
 from sessions.journal import JournalBusy
 from sessions.session import Session
 from sessions.setup import Limits
+from sessions.switch import Switch
 from tests.support.script import say, script, use
 from tests.support.setups import setup
 
@@ -259,7 +260,7 @@ async def test_another_model_goes_on_with_the_same_conversation(tmp_path: Path) 
     session = await begin.start(setup(tmp_path), script(tmp_path, say("one")))
     await tell(session, "a")
     other = script(tmp_path, say("-"), say("from the other"), name="other.json")
-    await session.switch_model(other)
+    await session.switch(Switch(model=other))
     await tell(session, "b")
     assert session.state.messages[-1].text == "from the other"
     await session.close()

@@ -20,6 +20,7 @@ from sessions.journal import JournalUnwritable, read
 from sessions.records import CallLine
 from sessions.rehydrate import rehydrate
 from sessions.session import Session
+from sessions.switch import Switch
 from tests.support.script import say, script, use
 from tests.support.setups import setup
 
@@ -189,8 +190,8 @@ async def test_a_failed_call_keeps_nothing_warm_and_empties_no_context(tmp_path:
 
 async def test_another_models_cache_is_not_warm(tmp_path: Path) -> None:
     session = await begin.start(setup(tmp_path), script(tmp_path, say("one", **USAGE)))
-    await tell(session, "a")
     session.prefix = replace(session.prefix, encoder="anthropic/1")
+    await tell(session, "a")
     assert session.warm_until is not None
     session.prefix = replace(session.prefix, model=ModelRef("scripted", "other.json"))
     assert session.warm_until is None
@@ -214,7 +215,9 @@ async def test_a_fork_for_another_model_has_no_previous_end(tmp_path: Path) -> N
     await tell(session, "a")
     same = await begin.fork(setup(tmp_path), session.path)
     assert same.state.previous_end == session.state.previous_end
-    other = await begin.fork(setup(tmp_path), session.path, model=ModelRef("scripted", "other.json"))
+    other = await begin.fork(
+        setup(tmp_path), session.path, switch=Switch(model=ModelRef("scripted", "other.json"))
+    )
     assert other.state.previous_end is None
     for one in (same, other, session):
         await one.close()
