@@ -30,6 +30,8 @@ sessions_app = Typer(no_args_is_help=True, help="List, show, import and remove s
 models_app = Typer(invoke_without_command=True, help="The models within reach; fetching the embedded one.")
 app.add_typer(sessions_app, name="sessions", rich_help_panel="Sessions")
 app.add_typer(models_app, name="models", rich_help_panel="Set-up")
+doctor_app = Typer(invoke_without_command=True, help="Look for what is in the way; try a prompt cache.")
+app.add_typer(doctor_app, name="doctor", rich_help_panel="Set-up")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +182,20 @@ def stats(
     since: Since = None,
     until: Until = None,
     as_json: Json = False,
-) -> None:
+    verify: Annotated[
+        bool,
+        Option("--verify", metavar="", help="Work out every booked call anew; exit with 1 if one disagrees."),
+    ] = False,
+) -> int | None:
     """Tokens, cache hit rate and cost of everything so far."""
+    if verify:
+        from cli.verify import verify as audit
+
+        return audit(since=since, until=until, as_json=as_json)
     from cli.stats import show
 
     show(by.value, since=since, until=until, as_json=as_json)
+    return None
 
 
 @app.command(rich_help_panel="Sessions")
@@ -289,6 +300,30 @@ def models_pull(
     from cli.models import pull
 
     pull(model)
+
+
+@doctor_app.callback()
+def doctor(ctx: Context, as_json: Json = False) -> int | None:
+    """Look at everything Cachet needs, and say what is in the way. It sends no prompt and costs nothing."""
+    if ctx.invoked_subcommand is not None:
+        return None
+    from cli.doctor import show
+
+    return show(ctx.find_root().obj.version, as_json=as_json)
+
+
+@doctor_app.command("cache")
+def doctor_cache(
+    model: Annotated[
+        str | None, Option("--model", "-m", metavar="PROVIDER/MODEL", help="The default model if left out.")
+    ] = None,
+    yes: Annotated[bool, Option("--yes", "-y", metavar="", help="Don't ask before it costs money.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Send a request twice, and a longer one: does the endpoint cache, and what does it report?"""
+    from cli.doctor_cache import diagnose
+
+    return diagnose(model, yes=yes, as_json=as_json)
 
 
 @app.command(rich_help_panel="Set-up")

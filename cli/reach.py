@@ -1,0 +1,100 @@
+"""Which providers are within reach of a person, and what each of them offers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from cli import figures
+from cli.config import Config
+from cli.place import Place
+from providers import ollama
+from providers.endpoint import endpoint_of, is_loopback
+from providers.errors import CachetError, ConfigurationError, KeyRefused, Unreachable
+from providers.listening import listens
+from providers.provider import ModelInfo
+from providers.settings import KEY_VARIABLES, ProviderSettings, key_of
+from providers.vendors import VENDORS
+
+PATIENCE = 15.0
+"""Seconds that one provider's list may take, the import of its SDK included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A provider within reach. `heard`: nobody set it up, something listens where its server would."""
+
+    name: str
+    heard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one provider offers; `error` says why that is not known."""
+
+    provider: str
+    models: tuple[ModelInfo, ...] = ()
+    error: CachetError | None = None
+
+
+async def within_reach(place: Place, config: Config) -> tuple[Reached, ...]:
+    """The embedded one, a running Ollama, those with a key or an address, local servers that listen."""
+    set_up = [
+        name for name in dict.fromkeys((*KEY_VARIABLES, *config.providers)) if _is_set_up(name, place, config)
+    ]
+    local = [name for name in VENDORS if name not in set_up and _is_local(name, place, config)]
+    ollama_runs, *heard = await asyncio.gather(
+        ollama.reachable(place.environ), *(_listens(name, place, config) for name in local)
+    )
+    names = ["local", *(["ollama"] if ollama_runs or "ollama" in set_up else []), *set_up]
+    found = [name for name, there in zip(local, heard, strict=True) if there]
+    return (*map(Reached, dict.fromkeys(names)), *(Reached(name, heard=True) for name in found))
+
+
+async def offer(place: Place, config: Config, reached: Reached, seconds: float = PATIENCE) -> Offer | None:
+    """What it offers. None for another program at a port where a local server was looked for."""
+    name = reached.name
+    try:
+        provider = place.provider(name, config)
+        try:
+            async with asyncio.timeout(seconds):
+                return Offer(name, await provider.models())
+        finally:
+            await provider.aclose()
+    except TimeoutError:
+        late = Unreachable(
+            f"{name} gave no list of its models within {figures.seconds(seconds)}. Try it again."
+        )
+        return None if reached.heard else Offer(name, error=late)
+    except CachetError as error:
+        if reached.heard and not isinstance(error, KeyRefused):
+            return None
+        return Offer(name, error=error)
+
+
+def settings_of(name: str, config: Config) -> ProviderSettings:
+    return config.providers.get(name, ProviderSettings())
+
+
+def _is_set_up(name: str, place: Place, config: Config) -> bool:
+    """Whether there is a key or an address for the provider; a key that can't be one counts too."""
+    settings = settings_of(name, config)
+    vendor = VENDORS.get(name)
+    variable = vendor.base_url_variable if vendor else f"{name.upper()}_BASE_URL"
+    if settings.base_url or place.environ.get(variable, "").strip():
+        return True
+    try:
+        return key_of(name, settings, place.environ) is not None
+    except ConfigurationError:
+        return True
+
+
+def _is_local(name: str, place: Place, config: Config) -> bool:
+    return is_loopback(VENDORS[name].base_url) and settings_of(name, config).base_url is None
+
+
+async def _listens(name: str, place: Place, config: Config) -> bool:
+    try:
+        return await listens(endpoint_of(name, settings_of(name, config), place.environ).base_url)
+    except ConfigurationError:
+        return False
