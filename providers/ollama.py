@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from providers.call import Call, StreamedCall
 from providers.counts import count
 from providers.endpoint import is_loopback
+from providers.effort import nearest
 from providers.errors import (
     ConfigurationError,
     ModelNotFound,
@@ -28,7 +29,7 @@ from providers.errors import (
     Unreachable,
 )
 from providers.faults import retry_after_seconds, stalled
-from providers.lines import json_object, lines
+from providers.lines import json_lines, json_object
 from providers.listening import listens
 from providers.ollama_chunks import (
     OllamaAccumulator,
@@ -54,9 +55,8 @@ WIRE = "ollama"
 KEEP_ALIVE = "30m"
 """How long the model, and with it its cache, stays loaded after a call. Ollama's own default is 5 minutes."""
 
-LEVELS = frozenset({"low", "medium", "high", "max"})
-"""The efforts that `think` takes by name; any other turns thinking on."""
-OFF = frozenset({"none", "off"})
+LEVELS = ("low", "medium", "high", "max")
+"""The efforts that `think` takes by name. A model that knows no levels is told only whether to think."""
 
 CONNECT_SECONDS = 5.0
 PATIENCE_SECONDS = 30.0
@@ -207,7 +207,7 @@ class OllamaProvider:
         effort = request.prefix.parameters.effort
         if not effort:
             return None
-        wishes: tuple[str | bool, ...] = (effort, True) if effort in LEVELS else (effort not in OFF,)
+        wishes: tuple[str | bool, ...] = (False,) if effort == "none" else (nearest(effort, LEVELS), True)
         refused = self._refused.get(request.prefix.model.name, frozenset())
         return next((wish for wish in wishes if wish not in refused), None)
 
@@ -217,9 +217,8 @@ class OllamaProvider:
         import httpx2
 
         try:
-            async for line in lines(attentive(response.aiter_bytes(), patience, self._silent)):
-                if line.strip():
-                    yield json_object(line)
+            async for line in json_lines(attentive(response.aiter_bytes(), patience, self._silent)):
+                yield line
         except httpx2.HTTPError as error:
             if answer.stop_reason is None:
                 raise StreamTruncated(

@@ -285,12 +285,13 @@ async def test_thinking_that_is_refused_is_asked_for_more_plainly_then_not_at_al
 
 
 @pytest.mark.parametrize(
-    ("effort", "think"), [("low", "low"), ("max", "max"), ("minimal", True), ("none", False)]
+    ("effort", "think"),
+    [("low", "low"), ("max", "max"), ("minimal", "low"), ("xhigh", "high"), ("none", False), (None, None)],
 )
-async def test_effort_becomes_think(opened: Open, effort: str, think: str | bool) -> None:
+async def test_effort_becomes_think(opened: Open, effort: str | None, think: str | bool | None) -> None:
     with OllamaServer(["hello"]) as server:
         await played(opened(server), request(f"ollama/{MODEL}", effort=effort))
-        assert server.requests[0].json["think"] == think
+        assert server.requests[0].json.get("think") == think
 
 
 def encoded(*messages: Message, origin: Origin = HERE) -> list[Any]:
