@@ -46,7 +46,7 @@ $(RUN): pyproject.toml | $(PY)
 
 $(DEV): pyproject.toml | $(RUN)
 	@echo "Installing the tools for tests into $(VENV)"
-	@$(PIP) install --editable ".[local,dev]"
+	@$(PIP) install --editable ".[local,bedrock,dev]"
 	@touch $@
 
 $(PY):
