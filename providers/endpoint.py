@@ -36,19 +36,19 @@ def endpoint_of(name: str, settings: ProviderSettings, environ: Mapping[str, str
     The address is the configured one, else that of the vendor's variable, else the vendor's. A key is needed
     wherever the address turns out to be that of a vendor who wants one, whatever the provider is called.
     """
-    named = VENDORS.get(name)
-    variable = named.base_url_variable if named else ""
-    base_url = _checked(
-        name,
-        settings.base_url or environ.get(variable, "").strip() or (named.base_url if named else ""),
-        source=variable if variable and not settings.base_url else f"[providers.{name}] base_url",
-    )
+    named, base_url = VENDORS.get(name), _base_url(name, settings, environ)
     there = _vendor_at(base_url)
     key_for = required_key if there is not None and there.needs_key else key_of
     key = key_for(name, settings, environ)
     quirks = frozenset(quirk for vendor in (named, there) if vendor for quirk in vendor.quirks)
     wanted = _overridden(quirks, settings.quirks)
     return Endpoint(name, base_url, key, settings.headers, wanted, settings.stall_seconds)
+
+
+def at_own_vendor(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> bool:
+    """Whether provider `name` is at the host of the vendor it is named after. Raises ConfigurationError."""
+    named = VENDORS.get(name)
+    return named is not None and same_host(_base_url(name, settings, environ), named.base_url)
 
 
 def is_loopback(url: str) -> bool:
@@ -67,6 +67,16 @@ def same_host(url: str, other: str) -> bool:
     """Whether `url` is at `other`'s host, or at a regional one below it."""
     host, wanted = urlsplit(url).hostname or "", urlsplit(other).hostname or ""
     return host == wanted or host.endswith("." + wanted)
+
+
+def _base_url(name: str, settings: ProviderSettings, environ: Mapping[str, str]) -> str:
+    named = VENDORS.get(name)
+    variable = named.base_url_variable if named else ""
+    return _checked(
+        name,
+        settings.base_url or environ.get(variable, "").strip() or (named.base_url if named else ""),
+        source=variable if variable and not settings.base_url else f"[providers.{name}] base_url",
+    )
 
 
 def _vendor_at(base_url: str) -> Vendor | None:
