@@ -18,15 +18,31 @@ DONE = "[DONE]"
 
 async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The lines of a body that comes in chunks, without their ends; a last one without an end too."""
+    async for line, _ in _cut(chunks):
+        yield line
+
+
+async def json_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[JSONObject]:
+    """The JSON objects of a body that has one on each line. Raises ValueError for a line that is none.
+
+    A last line without an end counts if it is whole: otherwise the body broke off inside it.
+    """
+    async for line, ended in _cut(chunks):
+        if line.strip() and (ended or _whole(line)):
+            yield json_object(line)
+
+
+async def _cut(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[bytes, bool]]:
+    """Each line, and whether it had an end."""
     pending: list[bytes] = []
     async for chunk in chunks:
         first, *rest = chunk.split(b"\n")
         pending.append(first)
         for part in rest:
-            yield b"".join(pending).removesuffix(b"\r")
+            yield b"".join(pending).removesuffix(b"\r"), True
             pending = [part]
     if last := b"".join(pending):
-        yield last.removesuffix(b"\r")
+        yield last.removesuffix(b"\r"), False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +93,7 @@ def json_object(text: str | bytes) -> JSONObject:
     return value
 
 
-def _whole(text: str) -> bool:
+def _whole(text: str | bytes) -> bool:
     try:
         json.loads(text)
     except ValueError:

@@ -37,6 +37,7 @@ class Reply:
 
     `cut` drops the connection after the last chunk, so that the body never ends properly. `hold` keeps it
     open after the last chunk until the client leaves (`LoopbackServer.client_left`) or the server closes.
+    `mute` holds it open likewise before anything was sent, headers included.
     """
 
     status: int = 200
@@ -44,6 +45,7 @@ class Reply:
     chunks: Iterable[bytes] = ()
     cut: bool = False
     hold: bool = False
+    mute: bool = False
 
 
 def sse(
@@ -131,6 +133,10 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _play(self, reply: Reply) -> None:
         try:
+            if reply.mute:
+                self.close_connection = True
+                self._hold()
+                return
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
