@@ -229,7 +229,9 @@ def _newest(old: JSONObject, new: JSONObject) -> JSONObject:
         before = merged.get(key)
         if isinstance(value, dict) and isinstance(before, dict):
             merged[key] = _newest(before, value)
-        elif value is not None and not (count(value) == 0 and count(before)):
+        elif value is None:
+            merged.setdefault(key, None)
+        elif not (count(value) == 0 and count(before)):
             merged[key] = value
     return merged
 

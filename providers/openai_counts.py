@@ -95,7 +95,7 @@ def odd_counts(raw: JSONObject) -> Iterator[str]:
 
 
 def _shown(value: JSON) -> str:
-    """The value, where it is short; never its whole text, and never an exception for one too long to write."""
+    """The value where it is short, else its kind; a number too long to be written raises nothing."""
     match value:
         case str():
             return repr(value[:40])

@@ -18,7 +18,7 @@ TICKS = 10**10
 """In a dollar, of xAI's `cost_in_usd_ticks` (docs.x.ai/developers/cost-tracking)."""
 
 COSTS_IN_DOLLARS = frozenset({"openrouter", "litellm"})
-"""Providers whose bare `cost` is in US dollars: OpenRouter's credits are dollars, as is what LiteLLM sums up."""
+"""Providers whose bare `cost` is in US dollars, as OpenRouter's credits and LiteLLM's sums are."""
 
 
 @dataclass(frozen=True, slots=True)
