@@ -34,7 +34,7 @@ def test_waits_double_up_to_a_limit_and_then_it_is_given_up() -> None:
 def test_chance_spreads_the_waits_over_their_upper_half(chance: float, attempt: int) -> None:
     wait = Retry(chance=lambda: chance).delay(Unreachable("x"), attempt)
     assert wait is not None
-    assert 2.0 ** (attempt - 1) / 2 <= wait < 2.0 ** (attempt - 1)
+    assert 2.0 ** (attempt - 1) / 2 <= wait <= 2.0 ** (attempt - 1)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.25, 7.0, 120.0])

@@ -84,11 +84,10 @@ async def test_a_body_that_never_begins_is_a_stall() -> None:
 
 
 async def test_a_body_that_stops_in_its_middle_is_a_stall_after_what_came() -> None:
-    came = []
+    body = attentive(falls_silent(b"a", b"b"), Patience(LONG, SHORT), SILENT)
+    assert [await anext(body), await anext(body)] == [b"a", b"b"]
     with pytest.raises(Stalled, match="in the middle of its answer") as caught:
-        async for chunk in attentive(falls_silent(b"a", b"b"), Patience(LONG, SHORT), SILENT):
-            came.append(chunk)
-    assert came == [b"a", b"b"]
+        await anext(body)
     assert caught.value.begun
 
 
