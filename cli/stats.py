@@ -22,9 +22,7 @@ _SPAN = re.compile(r"(\d{1,4})d")
 def show(by: By, *, since: str | None, until: str | None, as_json: bool) -> None:
     """Print the statistics. Raises UsageProblem for a date that is none."""
     home = home_folder(os.environ)
-    first, last = day(since, "--since"), day(until, "--until")
-    if first and last and first > last:
-        raise UsageProblem(f"--since {first} is after --until {last}. Swap them.")
+    first, last = span(since, until)
     table = summarise(collect(home, since=first, until=last), by)
     if as_json:
         print(json.dumps(to_json(table), indent=2))
@@ -32,6 +30,14 @@ def show(by: By, *, since: str | None, until: str | None, as_json: bool) -> None
         print("No model call is booked here yet. Start with: agent")
     else:
         print_statistics(table, home)
+
+
+def span(since: str | None, until: str | None) -> tuple[date | None, date | None]:
+    """The first and the last day that were asked for. Raises UsageProblem."""
+    first, last = day(since, "--since"), day(until, "--until")
+    if first and last and first > last:
+        raise UsageProblem(f"--since {first} is after --until {last}. Swap them.")
+    return first, last
 
 
 def day(text: str | None, option: str) -> date | None:

@@ -158,6 +158,12 @@ def test_the_session_shows_what_was_billed(story: Story) -> None:
     assert buckets(shown["usage"]) == total(story.billed)
 
 
+def test_the_audit_agrees_with_every_line(story: Story) -> None:
+    ran = story.agent("stats", "--verify", "--json")
+    assert ran.code == 0
+    assert (ran.json["calls"], ran.json["disagreements"], ran.json["unchecked"]) == (4, [], [])
+
+
 def test_the_raw_usage_is_kept_as_the_server_sent_it(story: Story) -> None:
     for line, usage in zip(story.agent.lines("call"), story.usages, strict=True):
         assert usage.items() <= line["raw_usage"].items()
