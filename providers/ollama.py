@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from providers.call import Call, StreamedCall
 from providers.counts import count
-from providers.endpoint import is_loopback
 from providers.effort import nearest
+from providers.endpoint import is_loopback
 from providers.errors import (
     ConfigurationError,
     ModelNotFound,
