@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from providers.openai_usage import openai_billed_cost, openai_reading
+from providers.openai_usage import Reading, openai_billed_cost, openai_reading
 from providers.types import JSONObject, Usage
 
 READERS: Mapping[str, tuple[str, str]] = {
@@ -26,6 +26,17 @@ OPENAI_SHAPED = frozenset({"openai-chat", "openai-responses"})
 """Wires whose usage object may say what was charged, and whose reader notes what did not add up."""
 
 
+def reading_of(wire: str, raw: JSONObject, *, model: str = "") -> Reading | None:
+    """What a call with this raw usage was billed, in tokens, and what in it did not add up, a clause each.
+
+    None for a wire that nobody here reads. `model` is the provider's own name of it.
+    """
+    if wire in OPENAI_SHAPED:
+        return openai_reading(raw)
+    usage = usage_of(wire, raw, model=model)
+    return None if usage is None else Reading(usage)
+
+
 def usage_of(wire: str, raw: JSONObject, *, model: str = "") -> Usage | None:
     """What a call with this raw usage was billed, in tokens; None for a wire that nobody here reads.
 
@@ -43,13 +54,6 @@ def billed_cost(wire: str, raw: JSONObject, provider: str) -> float | None:
     if wire not in OPENAI_SHAPED:
         return None
     return openai_billed_cost(raw, provider)
-
-
-def usage_notes(wire: str, raw: JSONObject) -> tuple[str, ...]:
-    """What in a raw usage did not add up, a clause each."""
-    if wire not in OPENAI_SHAPED:
-        return ()
-    return openai_reading(raw).notes
 
 
 def _load(module: str, name: str) -> Any:

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from providers.pricing import Rates, reprice
-from providers.readings import billed_cost, usage_notes, usage_of
+from providers.readings import billed_cost, reading_of
 from providers.types import JSON, ModelRef, Usage
 from sessions.catalog import Catalog
 from sessions.fields import seconds
@@ -119,8 +119,6 @@ class _Check:
             self._differ(made, "id", "booked again", "booked once")
         self._tokens(made)
         self._cost(rates, made)
-        notes = usage_notes(self.wire, self.line.raw_usage)
-        made.notes.extend(Note(self.session, self.line.id, note) for note in notes)
 
     def _tokens(self, made: Audit) -> None:
         line = self.line
@@ -130,14 +128,15 @@ class _Check:
         if not line.raw_usage and line.usage != Usage():
             made.unchecked[NO_RAW_USAGE] += 1
             return
-        usage = usage_of(self.wire, line.raw_usage, model=line.model.partition("/")[2])
-        if usage is None:
+        reading = reading_of(self.wire, line.raw_usage, model=line.model.partition("/")[2])
+        if reading is None:
             made.unchecked[_unknown_wire(self.wire)] += 1
             return
-        if usage == line.usage:
+        made.notes.extend(Note(self.session, line.id, note) for note in reading.notes)
+        if reading.usage == line.usage:
             return
         for name in _COUNTERS:
-            recorded, recomputed = getattr(line.usage, name), getattr(usage, name)
+            recorded, recomputed = getattr(line.usage, name), getattr(reading.usage, name)
             if recorded != recomputed:
                 self._differ(made, name, recorded, recomputed)
 

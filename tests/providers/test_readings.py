@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from providers.readings import READERS, billed_cost, usage_notes, usage_of
+from providers.readings import READERS, billed_cost, reading_of, usage_of
 from providers.types import JSONObject, Usage
 
 RAW: dict[str, tuple[JSONObject, Usage]] = {
@@ -57,7 +57,17 @@ def test_what_an_endpoint_says_it_charged_is_read_on_wires_that_have_a_word_for_
     assert billed_cost("anthropic", raw, "openrouter") is None
 
 
-def test_a_usage_that_contradicts_itself_has_notes() -> None:
-    assert usage_notes("openai-chat", {"prompt_tokens": -3})
-    assert usage_notes("openai-chat", {"prompt_tokens": 3, "completion_tokens": 1}) == ()
-    assert usage_notes("anthropic", {"input_tokens": -3}) == ()
+def test_a_usage_that_contradicts_itself_is_read_with_notes() -> None:
+    odd, plain = {"prompt_tokens": -3}, {"prompt_tokens": 3, "completion_tokens": 1}
+    for raw, noted in ((odd, True), (plain, False)):
+        reading = reading_of("openai-chat", raw)
+        assert reading is not None
+        assert (reading.usage, bool(reading.notes)) == (usage_of("openai-chat", raw), noted)
+
+
+@pytest.mark.parametrize("wire", RAW)
+def test_a_reading_has_the_usage_of_every_wire(wire: str) -> None:
+    raw, usage = RAW[wire]
+    reading = reading_of(wire, raw)
+    assert reading is not None
+    assert reading.usage == usage
