@@ -43,11 +43,12 @@ class Which:
         return Catalog(self.home).last(Place.of(self.environ, folder).project)
 
     def last(self) -> Path:
-        """The last session of any folder. Raises NoSuchSession."""
+        """The last session of any folder that has a conversation. Raises NoSuchSession."""
         journals = Catalog(self.home).journals()
-        if not journals:
+        found = next((journal for journal in journals if _has_messages(journal)), None)
+        if found is None:
             raise NoSuchSession("There is no session yet. Start one: agent")
-        return journals[0]
+        return found
 
     def picked(self, folder: Path | None = None) -> Path | None:
         """The one chosen from a list of a folder's sessions, or all where it has none; None for nothing.
@@ -90,6 +91,11 @@ def folder_of(journal: Path, home: Path) -> Path:
 def has_prefix(journal: Path) -> bool:
     """Whether the session was ever sent to a model, so that it has one of its own."""
     return any(line.startswith(_PREFIX) for line in skim(journal, frozenset((b"prefix",))))
+
+
+def _has_messages(journal: Path) -> bool:
+    """Whether it is a conversation: `agent doctor` books its calls in a journal without one."""
+    return any(True for _ in skim(journal, frozenset((b"message",))))
 
 
 def line_of(session: SessionSummary, now: float) -> str:
