@@ -40,7 +40,7 @@ def compose(place: Place, options: Options, config: Config) -> Setup:
     return Setup(
         home=place.home,
         workspace=workspace,
-        providers=lambda name: place.provider(name, config),
+        providers=lambda name, encoder="": place.provider(name, config, encoder),
         toolbox=toolbox,
         policy=policy,
         environ=_without(place.environ, config.key_variables.difference(config.pass_env)),

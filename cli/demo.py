@@ -118,7 +118,7 @@ def _setup(stage: Stage) -> Setup:
     place = Place(stage.home, stage.project, {**os.environ, "PATH": path})
     setup = compose(place, Options(permission_mode=Mode.AUTO), Config())
     rates = {str(_model()): script.RATES}
-    return replace(setup, providers=lambda name: ScriptedProvider(name, stage.scratch), rates=rates)
+    return replace(setup, providers=lambda name, _="": ScriptedProvider(name, stage.scratch), rates=rates)
 
 
 def _model() -> ModelRef:

@@ -31,6 +31,6 @@ class Place:
     def configuration(self) -> Loaded:
         return load(self.home, self.project, self.environ)
 
-    def provider(self, name: str, config: Config) -> Provider:
-        """Raises ConfigurationError."""
-        return open_provider(name, config.providers, self.environ, self.home)
+    def provider(self, name: str, config: Config, encoder: str = "") -> Provider:
+        """The provider, on the wire of a session's `encoder` if there is one. Raises ConfigurationError."""
+        return open_provider(name, config.providers, self.environ, self.home, encoder=encoder)

@@ -236,7 +236,11 @@ class Parameters:
 
     max_output_tokens: int = 16_384
     effort: str | None = None
-    cache_ttl: Literal["5m", "1h"] = "5m"
+    cache_ttl: Literal["auto", "5m", "1h"] = "5m"
+    """The lifetime of cache entries where a provider sells several; `auto` leaves it to each request.
+
+    It is no part of a cache key.
+    """
     context_window: int | None = None
     """Tokens asked of servers that take a context size with the request (Ollama's `num_ctx`)."""
 
@@ -254,6 +258,11 @@ class Prefix:
     affinity_key: str
     """Keeps a session's requests on the machine that holds its cache (OpenAI's `prompt_cache_key`)."""
 
+    @property
+    def wire(self) -> str:
+        """The wire that the encoder makes requests for: `anthropic`."""
+        return self.encoder.partition("/")[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -263,6 +272,11 @@ class Request:
     messages: tuple[Message, ...]
     previous_end: str | None = None
     """Id of the last message of the previous call on this prefix: a cache breakpoint there hits for sure."""
+    kept_until: str | None = None
+    """With `auto`: the last message whose end shall be kept for the long lifetime, or already is.
+
+    Breakpoints up to there ask for the long one, those behind it for the short one.
+    """
     patience: float = 1.0
     """How many times as long as usual the endpoint may be silent; grows after each stall."""
     max_output_tokens: int | None = None

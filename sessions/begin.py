@@ -143,13 +143,14 @@ def _prefix_and_provider(
     wanted = switch.model or (frozen.model if frozen else None)
     if wanted is None:
         raise ConfigurationError("That session names no model. Choose one: agent resume … -m PROVIDER/MODEL")
-    provider = setup.providers(wanted.provider)
     if frozen is None:
+        provider = setup.providers(wanted.provider)
         return fresh_prefix(setup, wanted, provider, affinity_key), provider
+    same = wanted == frozen.model
+    provider = setup.providers(wanted.provider, frozen.encoder if same else "")
     prefix = switch.of(frozen)
-    if wanted == frozen.model:
-        return prefix, provider
-    return replace(prefix, encoder=provider.encoder), provider
+    elsewhere = replace(prefix, encoder=provider.encoder)
+    return (prefix if same and elsewhere.wire == prefix.wire else elsewhere), provider
 
 
 def _interrupted(old: Conversation) -> list[Message]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from agent.permissions import PermissionAnswer, PermissionRequest, Policy
 from agent.tools.toolbox import Toolbox
@@ -17,6 +17,15 @@ from providers.types import Parameters
 from sessions.records import CallLine
 
 Ask: TypeAlias = Callable[[PermissionRequest], Awaitable[PermissionAnswer]]
+
+
+class Providers(Protocol):
+    """Opens a provider by its name; raises ConfigurationError.
+
+    `encoder` is that of the prefix it shall go on with: where an endpoint speaks several wires, the same one.
+    """
+
+    def __call__(self, name: str, encoder: str = "", /) -> Provider: ...
 
 
 async def deny(request: PermissionRequest) -> PermissionAnswer:
@@ -45,8 +54,7 @@ class Setup:
     home: Path
     """Cachet's own folder, `~/.cachet`."""
     workspace: Workspace
-    providers: Callable[[str], Provider]
-    """A provider by its name; raises ConfigurationError."""
+    providers: Providers
     toolbox: Toolbox
     policy: Policy
     environ: Mapping[str, str]

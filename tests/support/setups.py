@@ -21,7 +21,7 @@ def setup(folder: Path, *, mode: Mode = Mode.AUTO, **more: Any) -> Setup:
     given: dict[str, Any] = {
         "home": home,
         "workspace": workspace,
-        "providers": lambda name: open_provider(name, {}, {}, home),
+        "providers": lambda name, encoder="": open_provider(name, {}, {}, home, encoder=encoder),
         "toolbox": Toolbox.standard(),
         "policy": Policy(mode, workspace),
         "environ": {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder)},
