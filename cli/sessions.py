@@ -17,7 +17,7 @@ from cli.failure import UsageProblem
 from cli.place import Place
 from cli.usagejson import usage_object
 from cli.which import Which
-from providers.types import JSON, Message, Text, ToolCall, ToolResult
+from providers.types import JSON, Message, Opaque, Text, ToolCall, ToolResult
 from sessions.catalog import Catalog, SessionSummary, summary
 from sessions.fields import timestamp
 from sessions.importers import import_all
@@ -165,6 +165,8 @@ def _print_conversation(conversation: Conversation) -> None:
                 case ToolResult(text=text):
                     shown = harmless(text[:SHOWN_RESULT]).strip().replace("\n", "\n    ")
                     print(f"    {shown}{'…' if len(text) > SHOWN_RESULT else ''}\n")
+                case Opaque():
+                    pass  # a provider's own, nothing that anyone could read
                 case _:
                     print(f"  [{type(block).__name__.lower()}]\n")
 

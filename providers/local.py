@@ -1,7 +1,8 @@
-"""The embedded model: SmolLM2 on a llama.cpp engine in a child process, asked for chat completions.
+"""The embedded model: SmolLM2 on a llama.cpp engine in a child process, asked for completions.
 
-It needs neither key nor network, and what it counts is real: with a prefix that is stable, turn n+1 reports
-`cached = prompt(n) + completion(n) - 1`, because the KV cache holds every token but the last one sampled.
+It needs neither key nor network, and what it counts is real: with a prefix that is stable, call n+1 reports
+`cached = prompt(n) + completion(n) - 1`, through tool steps and restarts too, because the KV cache holds
+every token but the last one sampled, and an answer goes back as the tokens it was generated as.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from providers.call import Call, StreamedCall
+from providers.counts import count
 from providers.engine import Engine, EngineFailed, EngineSettings
 from providers.errors import ModelNotFound, ProviderError, ServerFault, Unreachable
 from providers.faults import http_fault
-from providers.lines import DONE, event_data, json_object
-from providers.local_encoder import ENCODER, encode
-from providers.openai_chunks import WIRE, ChatAccumulator
+from providers.lines import event_data, json_object
+from providers.local_answer import COMPUTED, LocalAnswer
+from providers.local_encoder import ENCODER, encode, maker
 from providers.openai_faults import WireError
 from providers.provider import ModelInfo
 from providers.settings import ProviderSettings
-from providers.slots import SlotName, nearest, prune
-from providers.types import JSON, JSONObject, Origin, Request
+from providers.slots import SlotName, nearest, prune, saved_tokens
+from providers.types import JSON, JSONObject, Request
 from providers.weights import ENGINE_MISSING, engine_installed, find_weights
 
 if TYPE_CHECKING:
@@ -43,6 +45,10 @@ class EngineDown(Unreachable):
     """The engine does not start, and won't on a second try."""
 
     retryable = False
+
+
+class EngineStopped(ServerFault):
+    """The engine ended while it was needed."""
 
 
 def installed(home: Path) -> bool:
@@ -71,9 +77,8 @@ class LocalProvider:
         """Whose conversation the engine's slot holds."""
 
     def stream(self, request: Request) -> Call:
-        origin = Origin(WIRE, ENCODER, request.prefix.model.name)
-        taken = frozenset(call.id for message in request.messages for call in message.tool_calls)
-        answer = ChatAccumulator(origin, provider=self.name, taken=taken)
+        prefix = request.prefix
+        answer = LocalAnswer(maker(prefix.model.name), provider=self.name, tools=bool(prefix.tools))
         return StreamedCall(request, lambda: self._open(request), answer)
 
     async def prepare(self) -> None:
@@ -166,23 +171,47 @@ class LocalProvider:
             )
         async with self._turn:
             engine = await asyncio.to_thread(self._running)
-            async with _client(engine) as client:
-                with self._told():
-                    await self._bring_slot(client, SlotName.of(request.prefix))
-                    response = await client.send(_post(client, request), stream=True)
-                try:
+            try:
+                async with _client(engine) as client:
                     with self._told():
-                        await _accepted(response, self.name)
-                    yield self._events(response)
-                finally:
-                    await response.aclose()
+                        await self._bring_slot(client, SlotName.of(request.prefix))
+                        response = await client.send(_post(client, request), stream=True)
+                    try:
+                        with self._told():
+                            await _accepted(response, self.name)
+                        yield self._events(client, response)
+                    finally:
+                        await response.aclose()
+            except EngineStopped:
+                # Its connections end a moment before its process does: the next try shall find it gone.
+                await asyncio.to_thread(engine.stop)
+                raise
 
-    async def _events(self, response: httpx2.Response) -> AsyncIterator[JSONObject]:
-        """The chunks of an answer's event stream."""
+    async def _events(
+        self, client: httpx2.AsyncClient, response: httpx2.Response
+    ) -> AsyncIterator[JSONObject]:
+        """The chunks of an answer's event stream.
+
+        A chunk comes when a character is whole and names only the last of its tokens. Where some were left
+        out that way, the last chunk gets all of them, from the slot.
+        """
+        named = 0
         with self._told():
             async for data in event_data(response.aiter_raw()):
-                if data != DONE:
-                    yield json_object(data)
+                event = json_object(data)
+                if "prompt_progress" not in event:
+                    named += len(event.get("tokens") or ())
+                if event.get("stop") is True and named != event.get("tokens_predicted"):
+                    event = {**event, COMPUTED: await self._computed(client, event)}
+                yield event
+
+    async def _computed(self, client: httpx2.AsyncClient, last: JSONObject) -> list[int]:
+        """The tokens that the slot holds of the answer that ends with the chunk `last`; none if unknown."""
+        held, prompt = count(last.get("tokens_cached")), count(last.get("tokens_evaluated"))
+        if self._slot is None or held is None or prompt is None or not await self._save_slot(client):
+            return []
+        tokens = await asyncio.to_thread(saved_tokens, self._slots / self._slot.file)
+        return list(tokens[prompt:]) if len(tokens) == held else []
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -192,7 +221,7 @@ class LocalProvider:
         try:
             yield
         except (httpx2.HTTPError, ValueError) as error:
-            raise ServerFault(
+            raise EngineStopped(
                 f"The embedded engine stopped ({type(error).__name__}; its log is {self._log}). "
                 "Nothing is lost: it starts again with the next try."
             ) from error
@@ -212,17 +241,19 @@ class LocalProvider:
         if answer.status_code != 200:  # another engine's, or damaged: only time is lost
             (self._slots / file).unlink(missing_ok=True)
 
-    async def _save_slot(self, client: httpx2.AsyncClient) -> None:
-        """Keep the slot's tokens for the session they belong to. A failure costs only time, later on."""
+    async def _save_slot(self, client: httpx2.AsyncClient) -> bool:
+        """Keep the slot's tokens for the session they belong to; whether that worked. If not, it costs only
+        time, later on."""
         import httpx2
 
         if self._slot is None:
-            return
+            return False
         try:
-            await client.post("/slots/0?action=save", json={"filename": self._slot.file})
+            answer = await client.post("/slots/0?action=save", json={"filename": self._slot.file})
         except httpx2.HTTPError:
-            return
+            return False
         await asyncio.to_thread(prune, self._slots, self._slot)
+        return answer.status_code == 200
 
 
 def _client(engine: Engine) -> httpx2.AsyncClient:
@@ -243,7 +274,7 @@ def _post(client: httpx2.AsyncClient, request: Request) -> httpx2.Request:
     body = json.dumps(encode(request), ensure_ascii=False, separators=(",", ":"))
     # A lone surrogate is not UTF-8, and no session should be stuck on one.
     content, headers = body.encode("utf-8", "replace"), {"content-type": "application/json"}
-    return client.build_request("POST", "/v1/chat/completions", content=content, headers=headers)
+    return client.build_request("POST", "/completion", content=content, headers=headers)
 
 
 async def _accepted(response: httpx2.Response, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from providers.types import Prefix, canonical
 
 LARGEST_TOTAL = 512 * 1024 * 1024
 """Bytes that all saved slots may take together; a token takes about 23 kB."""
+
+SAVED_SLOT = 0x67677371
+"""What a file of llama.cpp's that holds one slot begins with: `ggsq`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,28 @@ def prune(folder: Path, keep: SlotName) -> None:
         if file.name != keep.file:
             total -= _size(file)
             file.unlink(missing_ok=True)
+
+
+def saved_tokens(file: Path) -> tuple[int, ...]:
+    """The tokens that a saved slot begins with; none if the file can't be read or is laid out otherwise.
+
+    llama.cpp writes 32-bit words in the machine's order: a mark, a version, the length of what follows, then
+    (since August 2026) -1, that part's own version, the count of tokens, the tokens, and padding; before
+    that, the tokens alone.
+    """
+    try:
+        with file.open("rb") as handle:
+            mark, _, length = struct.unpack("=III", handle.read(12))
+            if mark != SAVED_SLOT or length > LARGEST_TOTAL // 4:
+                return ()
+            words = struct.unpack(f"={length}i", handle.read(4 * length))
+    except (OSError, struct.error):
+        return ()
+    match words:
+        case (-1, _, size, *tokens):
+            return tuple(tokens[:size])
+        case _:
+            return words
 
 
 def _digest(text: str) -> str:

@@ -1,12 +1,16 @@
-"""What `local/1` makes of a conversation, compared whole: what was sent once is sent so for ever."""
+"""What `local/2` makes of a conversation, compared whole: what was sent once is sent so for ever."""
 
 from __future__ import annotations
 
-from providers.local_encoder import LONGEST_ANSWER, encode
+import json
+from typing import Any
+
+from providers.local_encoder import ENCODER, LONGEST_ANSWER, encode, kept_tokens, maker
 from providers.types import (
     Image,
     Message,
     ModelRef,
+    Opaque,
     Origin,
     Parameters,
     Prefix,
@@ -19,6 +23,7 @@ from providers.types import (
 )
 
 READ = ToolSpec("read", "Read a file", '{"properties":{"path":{"type":"string"}},"type":"object"}')
+HERE = maker("smollm2")
 
 
 def request(
@@ -29,10 +34,18 @@ def request(
         system=system,
         tools=tools,
         parameters=Parameters(max_output_tokens=longest),
-        encoder="local/1",
+        encoder=ENCODER,
         affinity_key="s",
     )
     return Request(prefix=prefix, messages=messages)
+
+
+def prompt(*messages: Message, **prefix: Any) -> Any:
+    return encode(request(*messages, **prefix))["prompt"]
+
+
+def user(text: str) -> Message:
+    return Message("u", "user", (Text(text),))
 
 
 def test_a_conversation_with_a_tool_step_becomes_this_body() -> None:
@@ -47,35 +60,27 @@ def test_a_conversation_with_a_tool_step_becomes_this_body() -> None:
         )
     )
     assert body == {
-        "model": "smollm2",
-        "messages": [
-            {"role": "system", "content": "You are helpful."},
-            {"role": "user", "content": "In /srv.\n\nRead a.txt"},
-            {
-                "role": "assistant",
-                "content": " Reading.\n",
-                "tool_calls": [
-                    {
-                        "id": "c",
-                        "type": "function",
-                        "function": {"name": "read", "arguments": '{"path":  "a.txt"}'},
-                    }
-                ],
-            },
-            {"role": "tool", "tool_call_id": "c", "content": "hello"},
-            {"role": "system", "content": "Be brief."},
-        ],
-        "tools": [
-            {
-                "type": "function",
-                "function": {
-                    "name": "read",
-                    "description": "Read a file",
-                    "parameters": {"type": "object", "properties": {"path": {"type": "string"}}},
-                },
-            }
-        ],
-        "max_tokens": 99,
+        "prompt": (
+            "<|im_start|>system\n"
+            "You are helpful.\n\n"
+            "You may call these tools:\n"
+            "<tools>\n"
+            '{"type": "function", "function": {"name": "read", "description": "Read a file", '
+            '"parameters": {"properties": {"path": {"type": "string"}}, "type": "object"}}}\n'
+            "</tools>\n\n"
+            "To call a tool, answer with:\n"
+            "<tool_call>\n"
+            '{"name": "tool_name", "arguments": {"key": "value"}}\n'
+            "</tool_call><|im_end|>\n"
+            "<|im_start|>user\nIn /srv.\n\nRead a.txt<|im_end|>\n"
+            "<|im_start|>assistant\n"
+            " Reading.\n\n"
+            '<tool_call>\n{"name": "read", "arguments": {"path": "a.txt"}}\n</tool_call><|im_end|>\n'
+            "<|im_start|>user\n<tool_response>\nhello\n</tool_response><|im_end|>\n"
+            "<|im_start|>system\nBe brief.<|im_end|>\n"
+            "<|im_start|>assistant\n"
+        ),
+        "n_predict": 99,
         "temperature": 0,
         "dry_multiplier": 0.8,
         "dry_allowed_length": 3,
@@ -83,27 +88,69 @@ def test_a_conversation_with_a_tool_step_becomes_this_body() -> None:
         "cache_prompt": True,
         "id_slot": 0,
         "stream": True,
-        "stream_options": {"include_usage": True},
+        "return_tokens": True,
+        "return_progress": True,
+        "timings_per_token": True,
     }
+
+
+def test_an_answer_of_this_engine_goes_back_as_the_tokens_that_it_was() -> None:
+    answer = Message("a", "assistant", (Text("Hm..."), kept_tokens([62, 30, 950], HERE)))
+    assert prompt(user("Well?"), answer, user("So?")) == [
+        "<|im_start|>user\nWell?<|im_end|>\n<|im_start|>assistant\n",
+        62,
+        30,
+        950,
+        "<|im_end|>\n<|im_start|>user\nSo?<|im_end|>\n<|im_start|>assistant\n",
+    ]
+
+
+def test_a_tool_call_of_this_engine_goes_back_as_tokens_too() -> None:
+    answer = Message("a", "assistant", (ToolCall("c", "read", "{}"), kept_tokens([1, 2], HERE)))
+    assert prompt(user("Read."), answer)[1:] == [1, 2, "<|im_end|>\n<|im_start|>assistant\n"]
+
+
+def test_an_answer_whose_tokens_are_anothers_or_unreadable_goes_as_text() -> None:
+    foreign = kept_tokens([1], Origin("local", ENCODER, "other-model"))
+    strange = (
+        Opaque(raw, HERE)
+        for raw in ("", "[]", '{"tokens":["1"]}', '{"tokens":[-1]}', '{"tokens":[true]}', '{"tokens":[]}')
+    )
+    for block in (foreign, *strange):
+        answer = Message("a", "assistant", (Text("Hm..."), block))
+        assert prompt(answer) == "<|im_start|>assistant\nHm...<|im_end|>\n<|im_start|>assistant\n"
 
 
 def test_what_the_model_cannot_read_is_left_out_or_named() -> None:
     thought = Thinking("hm", Origin("anthropic", "", "claude"))
     picture = Image("image/png", "aGk=")
-    body = encode(
-        request(
-            Message("1", "user", (Text("Look:"), picture)),
-            Message("2", "assistant", (thought, Text("I see."))),
-            Message("3", "tool", (ToolResult("c", "read", "a.png", images=(picture,)),)),
-        )
+    assert prompt(
+        Message("1", "user", (Text("Look:"), picture)),
+        Message("2", "assistant", (thought, Text("I see."))),
+        Message("3", "tool", (ToolResult("c", "read", "a.png", images=(picture,)),)),
+    ) == (
+        "<|im_start|>user\nLook:\n\n[an image, which this model cannot see]<|im_end|>\n"
+        "<|im_start|>assistant\nI see.<|im_end|>\n"
+        "<|im_start|>user\n<tool_response>\n"
+        "a.png\n\n[an image, which this model cannot see]\n</tool_response><|im_end|>\n"
+        "<|im_start|>assistant\n"
     )
-    assert [message["content"] for message in body["messages"]] == [
-        "Look:\n\n[an image, which this model cannot see]",
-        "I see.",
-        "a.png\n\n[an image, which this model cannot see]",
-    ]
+
+
+def test_arguments_that_are_no_object_are_shown_inside_one() -> None:
+    answer = Message("a", "assistant", (ToolCall("c", "read", '{"path": "/et'),))
+    assert '"arguments": {"malformed_arguments": "{\\"path\\": \\"/et"}}' in prompt(answer)
+
+
+def test_arguments_nested_beyond_reason_still_make_a_prompt() -> None:
+    nested = '{"a":' * 900 + "1" + "}" * 900
+    assert "<tool_call>" in prompt(Message("a", "assistant", (ToolCall("c", "read", nested),)))
 
 
 def test_the_answer_is_kept_short_whatever_was_allowed() -> None:
-    body = encode(request(Message("1", "user", (Text("Hi"),)), longest=16_384))
-    assert body["max_tokens"] == LONGEST_ANSWER
+    assert encode(request(user("Hi"), longest=16_384))["n_predict"] == LONGEST_ANSWER
+
+
+def test_the_tokens_are_kept_as_short_as_json_can() -> None:
+    assert json.loads(kept_tokens([1, 2], HERE).raw) == {"tokens": [1, 2]}
+    assert " " not in kept_tokens([1, 2], HERE).raw
