@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -235,7 +236,7 @@ async def test_the_wait_that_a_busy_endpoint_asks_for(
 
 @each_wire
 async def test_signs_of_life_between_events_are_no_part_of_the_answer(wire: Speaker, tmp_path: Path) -> None:
-    pieces = (wire.idle(), wire.begin(), wire.idle(), wire.say("whole"), wire.idle(), wire.end("stop"))
+    pieces = (wire.idle(), wire.begin(), wire.idle(), wire.say("whole"), wire.idle(), wire.end(wire.done))
     made = await outcome(wire, wire.reply(*pieces), tmp_path)
     assert (made.error, made.text) == (None, "whole")
     assert (made.call.usage, made.call.estimated) == (wire.usage, False)
@@ -275,7 +276,7 @@ async def turn(wire: Speaker, folder: Path, *replies: Reply) -> tuple[AgentState
     """A turn against a server that gives these replies in order, then says that it is done."""
     folder.mkdir(exist_ok=True)
     state, host, left = AgentState(), ListHost(), list(replies)
-    done = wire.reply(wire.begin(), wire.say("done"), wire.end("stop"))
+    done = wire.reply(wire.begin(), wire.say("done"), wire.end(wire.done))
     with LoopbackServer(lambda _: left.pop(0) if left else done) as server:
         provider = wire.open(server.url, folder)
         try:
@@ -286,6 +287,11 @@ async def turn(wire: Speaker, folder: Path, *replies: Reply) -> tuple[AgentState
         finally:
             await provider.aclose()
         return state, host, server.requests
+
+
+def unmarked(sent: Recorded) -> str:
+    """A request without Anthropic's cache markers, which may move once its prompt is in the cache."""
+    return re.sub(r',"cache_control":\{[^}]*\}', "", sent.body.decode())
 
 
 STOPS = [
@@ -355,7 +361,7 @@ async def test_what_a_failed_attempt_streamed_is_void_and_none_of_its_tools_runs
     assert not (folder / "ran").exists()
     assert [message.text for message in state.messages] == ["go", "done"]
     assert [fact.report.outcome for fact in host.calls] == [fault.error.__name__, "ok"]
-    assert requests[0].body == requests[1].body
+    assert unmarked(requests[0]) == unmarked(requests[1])
     assert state.usage == sum((fact.report.usage for fact in host.calls), Usage())
 
 
@@ -372,5 +378,5 @@ async def test_a_failure_after_a_tool_ran_repeats_the_call_and_not_the_tool(
     state, host, requests = await turn(wire, folder, calls, busy, broken)
     assert (folder / "log").read_text() == "once\n"
     assert [fact.report.outcome for fact in host.calls] == ["ok", "ServerFault", "StreamTruncated", "ok"]
-    assert len({sent.body for sent in requests[1:]}) == 1
+    assert len(set(map(unmarked, requests[1:]))) == 1
     assert state.messages[-1].text == "done"

@@ -31,6 +31,8 @@ class Speaker(Protocol):
     begins_with_prompt: bool
     """Whether the wire tells of the prompt's tokens at the answer's start."""
     stops: Stops
+    done: str
+    """The wire's word for a message that is whole."""
 
     def open(self, url: str, home: Path, stall_seconds: float | None = None) -> Provider: ...
 
@@ -88,6 +90,7 @@ class AnthropicSpeaker:
     )
     begins_with_prompt: bool = True
     stops: Stops = field(default_factory=lambda: ANTHROPIC_STOPS)
+    done: str = "end_turn"
 
     def open(self, url: str, home: Path, stall_seconds: float | None = None) -> Provider:
         return _opened(self.name, home, base_url=url, stall_seconds=stall_seconds)
@@ -158,6 +161,7 @@ class ChatSpeaker:
     )
     begins_with_prompt: bool = False
     stops: Stops = field(default_factory=lambda: CHAT_STOPS)
+    done: str = "stop"
 
     def open(self, url: str, home: Path, stall_seconds: float | None = None) -> Provider:
         return _opened("gateway", home, base_url=f"{url}/v1", stall_seconds=stall_seconds)
@@ -190,6 +194,85 @@ class ChatSpeaker:
         return openai_server.refusal(status, message, kind=kind, **(headers or {}))
 
 
+RESPONSES_STOPS: Stops = {
+    "completed": StopReason.TOOL_USE,
+    "max_output_tokens": StopReason.MAX_TOKENS,
+    "content_filter": StopReason.REFUSAL,
+    "quite_new": "quite_new",
+    None: "incomplete",
+    "failed": None,
+    "cancelled": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ResponsesSpeaker:
+    name: str = "openai-responses"
+    model: str = "gateway/served"
+    usage: Usage = Usage(  # noqa: RUF009  a frozen value
+        input_tokens=61, cache_read_tokens=300, output_tokens=89, reported_prompt_tokens=361
+    )
+    begins_with_prompt: bool = False
+    stops: Stops = field(default_factory=lambda: RESPONSES_STOPS)
+    done: str = "completed"
+
+    def open(self, url: str, home: Path, stall_seconds: float | None = None) -> Provider:
+        return _opened("gateway", home, base_url=f"{url}/v1", wire=self.name, stall_seconds=stall_seconds)
+
+    def begin(self) -> str:
+        return _response_event("response.created", response={"model": "served", "usage": None})
+
+    def say(self, text: str) -> str:
+        item = {"type": "message", "id": "msg_1", "role": "assistant"}
+        content = [{"type": "output_text", "text": text, "annotations": []}]
+        return (
+            _response_event("response.output_item.added", output_index=0, item={**item, "content": []})
+            + _response_event("response.output_text.delta", output_index=0, item_id="msg_1", delta=text)
+            + _response_event("response.output_item.done", output_index=0, item={**item, "content": content})
+        )
+
+    def call(self, name: str, arguments: str, *, whole: bool = True) -> str:
+        item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": name}
+        text = _response_event("response.output_item.added", output_index=1, item={**item, "arguments": ""})
+        text += _response_event(
+            "response.function_call_arguments.delta", output_index=1, item_id="fc_1", delta=arguments
+        )
+        ended = {**item, "arguments": arguments, "status": "completed"}
+        done = _response_event("response.output_item.done", output_index=1, item=ended)
+        return text + done if whole else text
+
+    def end(self, stop: str | None) -> str:
+        details = {"cached_tokens": 300}
+        usage = {
+            "input_tokens": 361,
+            "output_tokens": 89,
+            "total_tokens": 450,
+            "input_tokens_details": details,
+        }
+        if stop in ("completed", "failed", "cancelled"):
+            return _response_event(f"response.{stop}", response={"status": stop, "usage": usage})
+        cut = {"status": "incomplete", "incomplete_details": {"reason": stop}, "usage": usage}
+        return _response_event("response.incomplete", response=cut)
+
+    def error(self, kind: str, message: str) -> str:
+        return _response_event("error", code=kind, message=message, param=None)
+
+    def idle(self) -> str:
+        return ": still there\n\n"
+
+    def reply(self, *pieces: str, cut: bool = False, hold: bool = False) -> Reply:
+        return sse(*pieces, cut=cut, hold=hold)
+
+    def refusal(
+        self, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        return openai_server.refusal(status, message, kind=kind, **(headers or {}))
+
+
+def _response_event(kind: str, **fields: Any) -> str:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n"
+
+
 # This wire has no word of its own for a message that calls tools; an old server gives no word at all.
 OLLAMA_STOPS: Stops = {
     "stop": StopReason.TOOL_USE,
@@ -210,6 +293,7 @@ class OllamaSpeaker:
     )
     begins_with_prompt: bool = False
     stops: Stops = field(default_factory=lambda: OLLAMA_STOPS)
+    done: str = "stop"
 
     def open(self, url: str, home: Path, stall_seconds: float | None = None) -> Provider:
         return _opened(self.name, home, base_url=url, stall_seconds=stall_seconds)
@@ -245,6 +329,6 @@ class OllamaSpeaker:
         return json_reply({"error": message}, status, headers)
 
 
-SPEAKERS: tuple[Speaker, ...] = (AnthropicSpeaker(), ChatSpeaker(), OllamaSpeaker())
+SPEAKERS: tuple[Speaker, ...] = (AnthropicSpeaker(), ChatSpeaker(), ResponsesSpeaker(), OllamaSpeaker())
 MUTE = Reply(mute=True)
 """The connection is taken, the request is read, and nothing is ever sent."""
