@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
+from providers.call_ids import CallId
 from providers.openai_extras import EXTRA, Kept
 from providers.types import (
     JSON,
@@ -25,6 +26,9 @@ from providers.types import (
 )
 
 ENCODER = "openai-chat/1"
+
+NOTHING: JSON = {"role": "assistant", "content": ""}
+"""An answer of thinking alone, or of another model's: several endpoints refuse an empty message."""
 
 
 def encode_tools(tools: Iterable[ToolSpec]) -> list[JSON]:
@@ -48,12 +52,14 @@ def encode_messages(
     *,
     origin: Origin | None = None,
     reasoning_of: Origin | None = None,
+    call_id: CallId = str,
 ) -> list[JSON]:
     """The system prompt and the conversation.
 
     What a message holds beside OpenAI's own fields goes back to the model it came from, at `origin`, and its
     reasoning to `reasoning_of`, where the endpoint asks for that. Such an endpoint (DeepSeek's) refuses a
-    message that called tools without the field, so there it stands even empty.
+    message that called tools without the field, so there it stands even empty. `call_id` puts the ids of
+    tool calls into the form that the endpoint takes. An answer of which nothing is left is not sent.
     """
     encoded: list[JSON] = [{"role": "system", "content": prefix.system}] if prefix.system else []
     # A tool message may hold text only, and nothing may stand between the answers to one message's calls:
@@ -63,7 +69,7 @@ def encode_messages(
         if message.role != "tool" and shown:
             encoded.append({"role": "user", "content": [_image(image) for image in shown]})
             shown = []
-        encoded.extend(_encode(message, origin, reasoning_of))
+        encoded.extend(_encode(message, origin, reasoning_of, call_id))
         if message.role == "tool":
             shown.extend(image for result in _results(message) for image in result.images)
     if shown:
@@ -71,18 +77,22 @@ def encode_messages(
     return encoded
 
 
-def _encode(message: Message, origin: Origin | None, reasoning_of: Origin | None) -> Iterator[JSON]:
+def _encode(
+    message: Message, origin: Origin | None, reasoning_of: Origin | None, call_id: CallId
+) -> Iterator[JSON]:
     match message.role:
         case "tool":
             for result in _results(message):
-                yield {"role": "tool", "tool_call_id": result.call_id, "content": result.text}
+                yield {"role": "tool", "tool_call_id": call_id(result.call_id), "content": result.text}
         case "assistant":
-            yield _assistant(message, Kept.of(message.blocks, origin), reasoning_of)
+            answer = _assistant(message, Kept.of(message.blocks, origin), reasoning_of, call_id)
+            if answer != NOTHING:
+                yield answer
         case "user" | "system" as role:
             yield {"role": role, "content": _content(message)}
 
 
-def _assistant(message: Message, kept: Kept, reasoning_of: Origin | None) -> JSON:
+def _assistant(message: Message, kept: Kept, reasoning_of: Origin | None, call_id: CallId) -> JSON:
     text = _joined_text(message)
     encoded: dict[str, JSON] = {"role": "assistant", "content": text, **kept.message}
     reasoning = "".join(
@@ -94,13 +104,13 @@ def _assistant(message: Message, kept: Kept, reasoning_of: Origin | None) -> JSO
         encoded["reasoning_content"] = reasoning
     if message.tool_calls:
         encoded["content"] = text or None
-        encoded["tool_calls"] = [_tool_call(call, kept) for call in message.tool_calls]
+        encoded["tool_calls"] = [_tool_call(call, kept, call_id) for call in message.tool_calls]
     return encoded
 
 
-def _tool_call(call: ToolCall, kept: Kept) -> JSON:
+def _tool_call(call: ToolCall, kept: Kept, call_id: CallId) -> JSON:
     return {
-        "id": call.id,
+        "id": call_id(call.id),
         "type": "function",
         "function": {"name": call.name, "arguments": sent_arguments(call)},
         **({EXTRA: kept.calls[call.id]} if call.id in kept.calls else {}),

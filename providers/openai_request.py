@@ -10,6 +10,8 @@
   `chat_template_kwargs`; nowhere, where no field stands behind the colon
 - `efforts:LOW,HIGH`: the efforts it knows; another becomes the nearest below
 - `effort_off:FIELD`: where `none` is said: as above, or `thinking` (an object)
+- `short_call_ids`, `nine_letter_call_ids`: ids of tool calls have at most 40 characters, or are nine letters
+  and digits
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from providers.call_ids import call_id_form
 from providers.openai_effort import EFFORT_FIELDS, effort_fields
 from providers.openai_faults import WireError
 from providers.openai_messages import encode_messages, encode_tools
@@ -42,9 +45,12 @@ def request_body(
     """
     prefix, parameters = request.prefix, request.prefix.parameters
     reasoning_of = origin if "reasoning_content" in quirks else None
+    messages = encode_messages(
+        prefix, request.messages, origin=origin, reasoning_of=reasoning_of, call_id=call_id_form(quirks)
+    )
     body: dict[str, Any] = {
         "model": prefix.model.name,
-        "messages": encode_messages(prefix, request.messages, origin=origin, reasoning_of=reasoning_of),
+        "messages": messages,
         "stream": True,
         "stream_options": {"include_usage": True},
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-OPENAI_QUIRKS = frozenset({"prompt_cache_key", "max_completion_tokens"})
+OPENAI_QUIRKS = frozenset({"prompt_cache_key", "max_completion_tokens", "short_call_ids"})
 """What OpenAI's own endpoint wants, and every endpoint that a person calls `openai`."""
 
 
@@ -51,9 +51,12 @@ VENDORS: Mapping[str, Vendor] = {
         "DEEPSEEK_API_KEY",
         frozenset({"reasoning_content", "efforts:low,high,max", "effort_off:thinking"}),
     ),
-    # docs.mistral.ai/capabilities/reasoning/adjustable: `reasoning_effort` is high or none.
+    # docs.mistral.ai/capabilities/reasoning/adjustable: `reasoning_effort` is high or none. Its API refuses
+    # ids of tool calls that are not nine letters and digits.
     "mistral": Vendor(
-        "https://api.mistral.ai/v1", "MISTRAL_API_KEY", frozenset({"prompt_cache_key", "efforts:high"})
+        "https://api.mistral.ai/v1",
+        "MISTRAL_API_KEY",
+        frozenset({"prompt_cache_key", "efforts:high", "nine_letter_call_ids"}),
     ),
     # openrouter.ai/docs/use-cases/reasoning-tokens: an object, which it maps for the model's host.
     "openrouter": Vendor(
