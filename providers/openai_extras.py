@@ -2,7 +2,8 @@
 
 OpenRouter signs a model's reasoning in `reasoning_details` ("Preserving reasoning" in its documentation),
 Gemini signs its thoughts in `extra_content`, a message's and each call's ("Thought signatures" in its own).
-Both refuse a conversation whose signatures changed, so every value goes back as it came.
+LiteLLM hands Claude's thinking on in `thinking_blocks` ("Reasoning Content" in its own), signed or redacted.
+All refuse a conversation whose signatures changed, so every value goes back as it came.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from providers.types import JSON, JSONObject, Opaque, Origin
 
 DETAILS = "reasoning_details"
 EXTRA = "extra_content"
+BLOCKS = "thinking_blocks"
 CALLS = "tool_calls"
 """In the kept JSON: what belongs to each call, by the call's id."""
 
@@ -28,6 +30,7 @@ class Extras:
     """The extra fields of one answer, while it streams."""
 
     _details: list[dict[str, JSON]] = field(default_factory=list)
+    _blocks: list[dict[str, JSON]] = field(default_factory=list)
     _message: dict[str, JSON] = field(default_factory=dict)
     _calls: dict[str, dict[str, JSON]] = field(default_factory=dict)
 
@@ -37,6 +40,10 @@ class Extras:
         for detail in details if isinstance(details, list) else ():
             if isinstance(detail, dict):
                 self._detail(detail)
+        blocks = delta.get(BLOCKS)
+        for block in blocks if isinstance(blocks, list) else ():
+            if isinstance(block, dict):
+                self._block(block)
         self._message.update(section(delta, EXTRA))
 
     def call(self, call_id: str, fragment: JSONObject) -> None:
@@ -46,7 +53,8 @@ class Extras:
 
     def block(self, origin: Origin) -> Opaque | None:
         """All of it in one block; None where the answer brought nothing extra."""
-        kept = {DETAILS: self._details, EXTRA: self._message, CALLS: self._calls}
+        signed = [block for block in self._blocks if block.get("signature") or block.get("data")]
+        kept = {DETAILS: self._details, BLOCKS: signed, EXTRA: self._message, CALLS: self._calls}
         said = {name: value for name, value in kept.items() if value}
         if not said:
             return None
@@ -65,6 +73,17 @@ class Extras:
             elif value is not None:
                 whole[name] = value
 
+    def _block(self, piece: Mapping[str, JSON]) -> None:
+        """A piece goes on with the block before it until that is signed; its index is not sent back."""
+        said = {name: value for name, value in piece.items() if name != "index" and value is not None}
+        last = self._blocks[-1] if self._blocks else {}
+        if said.get("type") != "thinking" or last.get("type") != "thinking" or last.get("signature"):
+            self._blocks.append(said)
+            return
+        for name in ("thinking", "signature"):
+            if isinstance(value := said.get(name), str) and value:
+                last[name] = str(last.get(name) or "") + value
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -82,7 +101,7 @@ class Kept:
             if isinstance(block, Opaque) and block.origin == origin:
                 kept = _object(block.raw)
                 calls = section(kept, CALLS)
-                return cls({name: kept[name] for name in (DETAILS, EXTRA) if name in kept}, calls)
+                return cls({name: kept[name] for name in (DETAILS, BLOCKS, EXTRA) if name in kept}, calls)
         return cls()
 
 
