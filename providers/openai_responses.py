@@ -24,6 +24,7 @@ RESPONSES = Wire(
     refused=refused_field,
     answer=ResponseAccumulator,
     closes=True,
+    thinks=True,
 )
 
 

@@ -1,0 +1,150 @@
+"""A loopback server that speaks OpenAI's Responses API, and bills a prompt cache as OpenAI documents it.
+
+Caching is as in `openai_server`: a request reads the longest prefix of model, tools, instructions and input
+items that an earlier request on the same `prompt_cache_key` sent, and writes all it had not read but the last
+item. A token is four characters of canonical JSON. Nothing is kept of an answer: an item that comes back is
+taken for what the client says it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from providers.types import canonical
+from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply, sse
+
+Item: TypeAlias = dict[str, Any]
+
+
+def event(kind: str, **fields: Any) -> str:
+    """One event of the stream."""
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n"
+
+
+def usage(prompt: int, output: int, cached: int = 0, written: int = 0, reasoning: int = 0) -> dict[str, Any]:
+    """A usage object."""
+    return {
+        "input_tokens": prompt,
+        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
+        "output_tokens": output,
+        "output_tokens_details": {"reasoning_tokens": reasoning},
+        "total_tokens": prompt + output,
+    }
+
+
+def said(text: str, item_id: str = "msg_1", **fields: Any) -> Item:
+    """An output item of text."""
+    content = [{"type": "output_text", "annotations": [], "logprobs": [], "text": text}]
+    head = {"id": item_id, "type": "message", "status": "completed", "role": "assistant"}
+    return {**head, **fields, "content": content}
+
+
+def called(call_id: str, name: str, arguments: Mapping[str, Any] | str, item_id: str = "") -> Item:
+    """An output item that calls a tool."""
+    raw = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    head = {"id": item_id or f"fc_{call_id}", "type": "function_call", "status": "completed"}
+    return {**head, "arguments": raw, "call_id": call_id, "name": name}
+
+
+def thought(summary: str = "", item_id: str = "rs_1", encrypted: str = "gAAAA+/=") -> Item:
+    """An output item of reasoning."""
+    parts = [{"type": "summary_text", "text": summary}] if summary else []
+    return {"id": item_id, "type": "reasoning", "summary": parts, "encrypted_content": encrypted}
+
+
+def whole(*output: Item, status: str = "completed", **fields: Any) -> dict[str, Any]:
+    """A response object."""
+    head = {"id": "resp_1", "object": "response", "model": "served", "status": status, "error": None}
+    return {**head, "output": list(output), **fields}
+
+
+def ended(*output: Item, status: str = "completed", **fields: Any) -> str:
+    """The event that ends a stream."""
+    return event(f"response.{status}", response=whole(*output, status=status, **fields))
+
+
+def began() -> tuple[str, str]:
+    """The events that begin a stream."""
+    begun = whole(status="in_progress")
+    return event("response.created", response=begun), event("response.in_progress", response=begun)
+
+
+def streamed(index: int, item: Item) -> tuple[str, ...]:
+    """The events of one item: what it holds comes in two deltas."""
+    at = {"item_id": item["id"], "output_index": index}
+    match item["type"]:
+        case "message":
+            empty, kind, text = {"content": []}, "response.output_text", item["content"][0]["text"]
+            more: dict[str, Any] = {"content_index": 0}
+        case "function_call":
+            empty, kind, text = {"arguments": ""}, "response.function_call_arguments", item["arguments"]
+            more = {}
+        case _:
+            empty, kind = {"summary": [], "encrypted_content": "gA"}, "response.reasoning_summary_text"
+            text, more = "".join(part["text"] for part in item["summary"]), {"summary_index": 0}
+    half = len(text) // 2
+    deltas = (event(f"{kind}.delta", delta=part, **at, **more) for part in (text[:half], text[half:]) if part)
+    opened = event(
+        "response.output_item.added", output_index=index, item={**item, **empty, "status": "in_progress"}
+    )
+    return (opened, *deltas, event("response.output_item.done", output_index=index, item=item))
+
+
+def answer(*items: Item, status: str = "completed", **fields: Any) -> tuple[str, ...]:
+    """The events of a whole answer."""
+    pieces = (piece for index, item in enumerate(items) for piece in streamed(index, item))
+    return (*began(), *pieces, ended(*items, status=status, **{"usage": usage(10, 2), **fields}))
+
+
+def refusal(status: int, message: str, *, param: str | None = None, **headers: str) -> Reply:
+    """An HTTP error in OpenAI's envelope."""
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
+    return json_reply({"error": error}, status, headers)
+
+
+class ResponsesServer(LoopbackServer):
+    """Gives `answers` in order, one a request: a tuple of output items, or a whole reply."""
+
+    def __init__(self, answers: Iterable[tuple[Item, ...] | Reply]) -> None:
+        super().__init__(self._reply)
+        self.billed: list[dict[str, Any]] = []
+        """The usage of each answer, in order."""
+        self._answers = iter(answers)
+        self._sent: dict[str, list[list[str]]] = {}
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.url}/v1"
+
+    def _reply(self, request: Recorded) -> Reply:
+        wanted = next(self._answers)
+        if isinstance(wanted, Reply):
+            return wanted
+        billed = self._bill(request.json, wanted)
+        self.billed.append(billed)
+        return sse(*answer(*wanted, usage=billed))
+
+    def _bill(self, body: dict[str, Any], answered: tuple[Item, ...]) -> dict[str, Any]:
+        static = canonical([body["model"], body.get("tools"), body.get("instructions")])
+        segments = [static, *map(canonical, body["input"])]
+        earlier = self._sent.setdefault(body.get("prompt_cache_key", ""), [])
+        read = max((_shared(segments, before) for before in earlier), default=0)
+        earlier.append(segments)
+        prompt = sum(map(_tokens, segments))
+        written = max(0, prompt - read - _tokens(segments[-1]))
+        return usage(prompt, sum(map(_tokens, map(canonical, answered))), read, written)
+
+
+def _shared(segments: list[str], before: list[str]) -> int:
+    tokens = 0
+    for one, other in zip(segments, before, strict=False):
+        if one != other:
+            break
+        tokens += _tokens(one)
+    return tokens
+
+
+def _tokens(segment: str) -> int:
+    return max(1, len(segment) // 4)
