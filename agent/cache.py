@@ -22,7 +22,7 @@ def lifetime(prefix: Prefix) -> float | None:
     the `keep_alive` that our requests carry. The OpenAI family names no lifetime that could be counted down.
     """
     match prefix.encoder.partition("/")[0]:
-        case "anthropic":
+        case "anthropic" | "bedrock":
             return 60 * MINUTE if prefix.parameters.cache_ttl == "1h" else 5 * MINUTE
         case "ollama":
             return 30 * MINUTE

@@ -61,6 +61,18 @@ class Retrying:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheMissed:
+    """The call read less from the provider's cache than it could have. `cause`: `agent.reuse.Cause`."""
+
+    cause: str
+    detail: str
+    tokens: int
+    """Paid for again."""
+    cost: float | None
+    """US dollars; None where no price is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointMade:
     number: int
     path: str
@@ -86,6 +98,7 @@ Event: TypeAlias = (
     | ToolOutput
     | ToolFinished
     | Retrying
+    | CacheMissed
     | CheckpointMade
     | TurnFinished
 )

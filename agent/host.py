@@ -72,11 +72,11 @@ class Host(Protocol):
         """Make the fact durable. Raises OSError when it can't be written; the turn then stops."""
         ...
 
-    async def before_call(self, request: Request) -> int | None:
-        """Called before each model call: the most tokens its answer may have, None for no limit of its own.
+    async def before_call(self, request: Request) -> Request:
+        """Called before each model call: the request as it shall be sent.
 
-        Raises BudgetReached when the call would go over what the person set, ConfigurationError where that
-        cannot be told.
+        The host may limit its answer, and choose how long the provider shall keep it. Raises BudgetReached
+        when the call would go over what the person set, ConfigurationError where that cannot be told.
         """
         ...
 

@@ -73,14 +73,14 @@ class ModelCall:
                 patience.stalled(report.duration)
 
     async def _request(self, patience: float) -> Request:
-        """The request to send now. Raises what the host raises where a limit is reached."""
+        """The request to send now, as the host will have it. Raises what the host raises."""
         request = Request(
             prefix=self._rig.prefix,
             messages=tuple(self._state.messages),
             previous_end=self._state.previous_end,
             patience=patience,
         )
-        return replace(request, max_output_tokens=await self._host.before_call(request))
+        return await self._host.before_call(request)
 
     async def _book(self, call: Call, outcome: str, *, keep: bool) -> CallReport:
         """Record the call, then (with `keep`) the message it made."""

@@ -137,30 +137,42 @@ class CacheRecord:
 
         It could have what would be alive under the longest lifetime that it sells.
         """
-        known = set(chain)
-        found = [
-            (kept(call), call)
-            for call in self.sent
-            if call.digest in known and _same(call.prefix, prefix) and self._idle(call, now) <= _longest(call)
-        ]
-        return max(found, key=lambda pair: pair[0], default=(0, None))
+        found = (call for call in self._on(prefix, chain) if self._idle(call, now) <= _longest(call))
+        best = max(found, key=kept, default=None)
+        return (0, None) if best is None else (kept(best), best)
 
-    def alive(self, prefix: Prefix, chain: Sequence[str], now: float, *, lifetime: float = 0.0) -> int:
-        """Tokens of the longest beginning that should be read now: its entry has not expired.
+    def longest(
+        self, prefix: Prefix, chain: Sequence[str], now: float, *, lifetime: float = 0.0
+    ) -> Sent | None:
+        """The call with the longest beginning of a request whose entry has not expired.
 
-        With `lifetime` only entries count that live at least so many seconds.
+        With `lifetime` only entries count that live at least so many seconds from their last use.
         """
-        known = set(chain)
-        return max(
-            (
-                kept(call)
-                for call in self.sent
-                if call.digest in known
-                and _same(call.prefix, prefix)
-                and (call.keeps is None or (call.keeps >= lifetime and self._idle(call, now) <= call.keeps))
-            ),
-            default=0,
+        found = (
+            call
+            for call in self._on(prefix, chain)
+            if call.keeps is None or (call.keeps >= lifetime and self._idle(call, now) <= call.keeps)
         )
+        return max(found, key=kept, default=None)
+
+    def alive(self, prefix: Prefix, chain: Sequence[str], now: float) -> int:
+        """Tokens that a request should read now."""
+        best = self.longest(prefix, chain, now)
+        return kept(best) if best else 0
+
+    def expires(self, prefix: Prefix, chain: Sequence[str]) -> float | None:
+        """When the latest entry of this conversation expires, seconds since the epoch, used or not by then.
+
+        None where there is none, or its provider doesn't say.
+        """
+        best = max(self._on(prefix, chain), key=kept, default=None)
+        if best is None or best.keeps is None:
+            return None
+        return max(best.started, self._used.get(best.digest, 0.0)) + best.keeps
+
+    def _on(self, prefix: Prefix, chain: Sequence[str]) -> Iterable[Sent]:
+        known = set(chain)
+        return (call for call in self.sent if call.digest in known and _same(call.prefix, prefix))
 
     def miss(
         self,
@@ -229,16 +241,39 @@ def kept(call: Sent) -> int:
             return usage.cache_read_tokens + usage.cache_write_tokens
 
 
+class Chain:
+    """The digests of a conversation that mostly grows: what is known of its beginning isn't made anew."""
+
+    def __init__(self) -> None:
+        self._ids: list[str] = []
+        self._digests: list[str] = []
+        self._hashes: list[hashlib._Hash] = []
+
+    def of(self, messages: Sequence[Message]) -> list[str]:
+        """For each message a short hash of it and all before it; a message is known by its id."""
+        same = 0
+        for message, known in zip(messages, self._ids, strict=False):
+            if message.id != known:
+                break
+            same += 1
+        del self._ids[same:], self._digests[same:], self._hashes[same:]
+        running = self._hashes[-1].copy() if self._hashes else hashlib.sha256()
+        for message in messages[same:]:
+            running.update(_bytes(message))
+            self._ids.append(message.id)
+            self._digests.append(running.hexdigest()[:16])
+            self._hashes.append(running.copy())
+        return list(self._digests)
+
+
 def digests(messages: Iterable[Message]) -> list[str]:
     """For each message a short hash of it and all before it."""
-    running = hashlib.sha256()
-    found = []
-    for message in messages:
-        running.update(
-            canonical([message.role, [_facts(block) for block in message.blocks]]).encode("utf-8", "replace")
-        )
-        found.append(running.hexdigest()[:16])
-    return found
+    return Chain().of([*messages])
+
+
+def _bytes(message: Message) -> bytes:
+    facts = [message.role, [_facts(block) for block in message.blocks]]
+    return canonical(facts).encode("utf-8", "replace")
 
 
 def told_cause(raw_usage: JSONObject) -> Cause | None:

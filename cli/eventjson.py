@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agent.events import (
+    CacheMissed,
     CallFinished,
     CheckpointMade,
     Event,
@@ -15,10 +18,14 @@ from agent.events import (
 )
 from cli.usagejson import usage_object
 from providers.types import JSON, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallStarted
+from sessions.records import CallLine
 
 
-def event_object(event: Event) -> dict[str, JSON]:
-    """One object; `type` names the event in snake case. Times are in seconds."""
+def event_object(event: Event, calls: Sequence[CallLine] = ()) -> dict[str, JSON]:
+    """One object; `type` names the event in snake case. Times are in seconds.
+
+    `calls` is the ledger, which knows what a call cost: null where no price is known.
+    """
     match event:
         case TurnStarted(message_id):
             return {"type": "turn_started", "message_id": message_id}
@@ -34,9 +41,11 @@ def event_object(event: Event) -> dict[str, JSON]:
             return {
                 "type": "call_finished",
                 "call_id": report.id,
+                "purpose": report.purpose,
                 "model": report.model,
                 "outcome": report.outcome,
                 "usage": usage_object(report.usage),
+                "cost_usd": next((call.cost for call in reversed(calls) if call.id == report.id), None),
                 "estimated": report.estimated,
                 "duration": report.duration,
                 "time_to_first_token": report.time_to_first_token,
@@ -62,6 +71,14 @@ def event_object(event: Event) -> dict[str, JSON]:
                 "attempt": attempt,
                 "attempts": attempts,
                 "void": void,
+            }
+        case CacheMissed(cause, detail, tokens, cost):
+            return {
+                "type": "cache_missed",
+                "cause": cause,
+                "detail": detail,
+                "tokens": tokens,
+                "cost_usd": cost,
             }
         case CheckpointMade(number, path, files_off):
             return {"type": "checkpoint_made", "number": number, "path": path, "files_off": files_off}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from providers.anthropic_thinking import NOTHING_LEFT_OUT, thinking_fields
@@ -19,7 +20,6 @@ from providers.types import (
     Message,
     Opaque,
     Origin,
-    Prefix,
     Request,
     Text,
     Thinking,
@@ -34,6 +34,9 @@ Encoded = dict[str, Any]
 """A block or message of the request body. Only a cache marker is ever added to one after it was made."""
 
 THINKING = frozenset({"thinking", "redacted_thinking"})
+
+ENDS = 3
+"""Breakpoints in the messages: of the four that the API allows one stands behind the system prompt."""
 
 MARKABLE = frozenset({"text", "image", "tool_use", "tool_result"})
 """Kinds that take `cache_control` (Anthropic's prompt-caching documentation). Thinking refuses it."""
@@ -60,9 +63,11 @@ def request_body(request: Request, endpoint: str, left_out: frozenset[str] = NOT
     conversation = Conversation(Origin(WIRE, endpoint, prefix.model.name))
     for message in request.messages:
         conversation.add(message)
-    breakpoints = [_last(system) or _last(tools), *conversation.ends(request)]
-    for block in {id(block): block for block in breakpoints if block is not None}.values():
-        block["cache_control"] = _marker(prefix)
+    start = _last(system) or _last(tools)
+    if start is not None:
+        start["cache_control"] = _marker(long=request.kept_until is not None or _all_long(request))
+    for block, long in conversation.ends(request):
+        block["cache_control"] = _marker(long=long)
     body: Encoded = {"model": prefix.model.name, "max_tokens": request.output_limit}
     body |= thinking_fields(prefix.parameters.effort, left_out)
     if tools:
@@ -95,21 +100,21 @@ class Conversation:
         )
         self._ends[message.id] = self._markable
 
-    def ends(self, request: Request) -> tuple[Encoded | None, ...]:
-        """Where breakpoints belong: at the end of this call, and wherever an earlier call of it ended.
+    def ends(self, request: Request) -> Iterator[tuple[Encoded, bool]]:
+        """The blocks that get a breakpoint, each with whether for the long lifetime: those come first.
 
-        A call ends at the message before the answer that it got, so the latest such place is known even where
-        `previous_end` is not, as after a rewind or in a fork.
+        They stand where this call ends, on the border of two lifetimes, and where earlier calls ended.
         """
-        if not request.messages:
-            return ()
-        answered = [
-            before.id
-            for before, answer in zip(request.messages, request.messages[1:], strict=False)
-            if answer.role == "assistant"
-        ]
-        previous = [self._ends.get(place) for place in (*answered[-1:], request.previous_end) if place]
-        return (*previous, self._markable)
+        places = {message.id: place for place, message in enumerate(request.messages)}
+        last = len(places) - 1
+        border = last if _all_long(request) else places.get(request.kept_until or "", -1)
+        marked: dict[int, tuple[int, Encoded]] = {}
+        for place in (last, border, *(places[end] for end in _earlier_ends(request) if end in places)):
+            block = self._ends[request.messages[place].id] if place >= 0 else None
+            if block is not None and len(marked) < ENDS:
+                marked.setdefault(id(block), (place, block))
+        for place, block in sorted(marked.values(), key=lambda found: found[0]):
+            yield block, place <= border
 
     def _append(self, role: str, blocks: list[Encoded]) -> None:
         if role != "user" or not self.messages or self.messages[-1]["role"] != "user":
@@ -183,9 +188,25 @@ def _name(text: str) -> str:
     return re.sub(r"[^a-zA-Z0-9_-]", "_", text) or "_"
 
 
-def _marker(prefix: Prefix) -> Encoded:
-    lifetime = {"ttl": "1h"} if prefix.parameters.cache_ttl == "1h" else {}
-    return {"type": "ephemeral", **lifetime}
+def _earlier_ends(request: Request) -> Iterable[str]:
+    """Where the call before this one ended, the likeliest place first.
+
+    A call ends at the message before the answer that it got, so that such a place is known even where
+    `previous_end` is not, as after a rewind or in a fork.
+    """
+    if request.previous_end:
+        yield request.previous_end
+    pairs = zip(request.messages, request.messages[1:], strict=False)
+    answered = (before.id for before, answer in reversed([*pairs]) if answer.role == "assistant")
+    yield from islice(answered, 1)
+
+
+def _all_long(request: Request) -> bool:
+    return request.prefix.parameters.cache_ttl == "1h"
+
+
+def _marker(*, long: bool) -> Encoded:
+    return {"type": "ephemeral", "ttl": "1h"} if long else {"type": "ephemeral"}
 
 
 def _without_trailing_thinking(blocks: list[Encoded]) -> list[Encoded]:

@@ -13,6 +13,7 @@ from agent.state import AgentState
 from providers.errors import ConfigurationError
 from providers.provider import Provider
 from providers.types import Message, ModelRef, Prefix
+from sessions.cachebook import CacheBook
 from sessions.catalog import journal_path
 from sessions.chronicle import Chronicle
 from sessions.fields import timestamp
@@ -97,6 +98,7 @@ async def _resumed(setup: Setup, path: Path, journal: Journal, switch: Switch) -
         title=old.title,
         repairs=(*told.notices, *old.repairs),
         reached=old.reached,
+        cache=_cache_book(setup, old),
         left=old.prefix if prefix != old.prefix else None,
     )
     if answers := _interrupted(old):
@@ -126,8 +128,16 @@ def _new(
         calls=[],
         policy=setup.policy,
         reached=old.reached if old else None,
+        cache=_cache_book(setup, old),
         left=old.prefix if old and prefix != old.prefix else None,
     )
+
+
+def _cache_book(setup: Setup, old: Conversation | None) -> CacheBook:
+    book = CacheBook(setup.home)
+    if old is not None:
+        book.remember(old)
+    return book
 
 
 def _go_on(old: Conversation, prefix: Prefix) -> None:

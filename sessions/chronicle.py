@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from agent.host import CallReport
+from agent.reuse import Miss
 from checkpoint.types import Snapshot
 from providers.call import new_id
 from providers.pricing import Rates, price
@@ -21,6 +23,7 @@ from sessions.records import (
     CheckpointLine,
     HeadLine,
     MessageLine,
+    MissLine,
     NoteLine,
     PrefixLine,
     Record,
@@ -64,7 +67,9 @@ class Chronicle:
         await self._write(line, sync=message.role == "user")
         self.head = message.id
 
-    async def priced(self, report: CallReport, model: ModelRef) -> CallLine:
+    async def priced(
+        self, report: CallReport, model: ModelRef, *, kept: str = "", miss: Miss | None = None
+    ) -> CallLine:
         """The ledger's line for a call, to be booked. `model` is the one asked for: its price applies."""
         priced = await asyncio.to_thread(
             price,
@@ -93,6 +98,27 @@ class Chronicle:
             stop_reason=report.stop_reason,
             outcome=report.outcome,
             wire=report.wire,
+            kept=kept,
+            miss=await asyncio.to_thread(self._missed, report, model, miss) if miss else None,
+        )
+
+    def _missed(self, report: CallReport, model: ModelRef, miss: Miss) -> MissLine:
+        """The miss, with what it cost: the call's price, less what it had been had all been read."""
+        usage, tokens = report.usage, miss.tokens
+        written = min(tokens, usage.cache_write_tokens)
+        wished = replace(
+            usage,
+            cache_read_tokens=usage.cache_read_tokens + tokens,
+            cache_write_tokens=usage.cache_write_tokens - written,
+            cache_write_1h_tokens=max(0, usage.cache_write_1h_tokens - written),
+            input_tokens=max(0, usage.input_tokens - (tokens - written)),
+        )
+        paid, ideal = (
+            price(model, each, at=report.started, overrides=self._rates) for each in (usage, wished)
+        )
+        cost = None if paid is None or ideal is None else max(0.0, paid.cost - ideal.cost)
+        return MissLine(
+            cause=miss.cause, detail=miss.detail, expected=miss.expected, read=miss.read, cost=cost
         )
 
     async def book(self, line: CallLine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import cast
+from typing import Literal, cast
 
 from agent.host import Purpose
 from providers.types import JSON, JSONObject, Message, ModelRef, Parameters, Prefix, Role, ToolSpec, Usage
@@ -18,6 +18,7 @@ from sessions.records import (
     HeadLine,
     Line,
     MessageLine,
+    MissLine,
     NoteLine,
     Origin,
     PrefixLine,
@@ -172,6 +173,18 @@ def _call_body(line: CallLine) -> dict[str, JSON]:
         "stop_reason": line.stop_reason,
         "outcome": line.outcome,
         **({"wire": line.wire} if line.wire else {}),
+        **({"kept": line.kept} if line.kept else {}),
+        **({"miss": _miss_object(line.miss)} if line.miss else {}),
+    }
+
+
+def _miss_object(miss: MissLine) -> dict[str, JSON]:
+    return {
+        "cause": miss.cause,
+        "detail": miss.detail,
+        "expected": miss.expected,
+        "read": miss.read,
+        "cost": miss.cost,
     }
 
 
@@ -244,7 +257,7 @@ def _parameters(fields: Fields) -> Parameters:
     return Parameters(
         max_output_tokens=fields.maybe_count("max_output_tokens") or Parameters().max_output_tokens,
         effort=fields.maybe_text("effort"),
-        cache_ttl="1h" if fields.text("cache_ttl") == "1h" else "5m",
+        cache_ttl=_wish(fields.text("cache_ttl")),
         context_window=fields.maybe_count("context_window"),
     )
 
@@ -289,8 +302,30 @@ def _call(fields: Fields) -> CallLine:
         stop_reason=fields.maybe_text("stop_reason"),
         outcome=fields.text("outcome"),
         wire=fields.text("wire"),
+        kept=fields.text("kept"),
+        miss=_miss(Fields(found)) if (found := fields.object("miss")) else None,
         extra=fields.rest(),
     )
+
+
+def _miss(fields: Fields) -> MissLine:
+    return MissLine(
+        cause=fields.text("cause"),
+        detail=fields.text("detail"),
+        expected=fields.count("expected"),
+        read=fields.count("read"),
+        cost=fields.maybe_number("cost"),
+    )
+
+
+def _wish(text: str) -> Literal["auto", "5m", "1h"]:
+    match text:
+        case "auto":
+            return "auto"
+        case "1h":
+            return "1h"
+        case _:
+            return "5m"
 
 
 def read_usage(value: JSONObject) -> Usage:

@@ -72,6 +72,25 @@ class MessageLine(Line):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissLine:
+    """Why a call read less from the cache than it could have."""
+
+    cause: str
+    """One of `agent.reuse.Cause`."""
+    detail: str
+    expected: int
+    """Tokens."""
+    read: int
+    """Tokens."""
+    cost: float | None
+    """US dollars that it cost; None where no price is known."""
+
+    @property
+    def tokens(self) -> int:
+        return self.expected - self.read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallLine(Line):
     """The ledger's line for one model call, and the only owner of its usage."""
 
@@ -96,6 +115,9 @@ class CallLine(Line):
     outcome: str
     wire: str = ""
     """The wire that the raw usage came over; empty in older lines, where the prefix in force tells it."""
+    kept: str = ""
+    """The lifetime that the call's end was given: `5m` or `1h`; empty where the provider sells only one."""
+    miss: MissLine | None = None
 
     @property
     def answered(self) -> bool:

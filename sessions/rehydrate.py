@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.permissions import Rule
@@ -48,6 +48,8 @@ class Conversation:
     """Id of the user message that began the latest live turn."""
     reached: Mapping[Prefix | None, Reached]
     """For each prefix that the live conversation was sent on; None stands for one that wasn't readable."""
+    sent: tuple[tuple[CallLine, Prefix, str], ...]
+    """The answered calls of the conversation, each with its prefix and the last message it sent."""
     calls: tuple[CallLine, ...]
     checkpoints: tuple[CheckpointLine, ...]
     last_number: int
@@ -94,6 +96,7 @@ def rehydrate(records: Iterable[Record]) -> Conversation:
         head=tree.head,
         turn=turns[-1] if turns else None,
         reached=reached,
+        sent=tuple(_sent(lines)),
         calls=calls,
         checkpoints=checkpoints,
         last_number=max((line.number for line in checkpoints), default=-1),
@@ -137,6 +140,21 @@ def _turns(tree: Tree) -> tuple[str, ...]:
 
 def _begins_turn(line: MessageLine) -> bool:
     return line.turn is None or line.turn == line.message.id
+
+
+def _sent(lines: Sequence[Record]) -> Iterator[tuple[CallLine, Prefix, str]]:
+    ends = {line.call: line.parent for line in lines if isinstance(line, MessageLine) and line.call}
+    prefix: Prefix | None = None
+    for line in lines:
+        match line:
+            case PrefixLine():
+                prefix = line.prefix
+            case CallLine(purpose="main") if line.answered and prefix is not None:
+                end = ends.get(line.id, line.parent)
+                if end is not None:
+                    yield line, prefix, end
+            case _:
+                pass
 
 
 def _reached(lines: Sequence[Record], live: Live) -> dict[Prefix | None, Reached]:

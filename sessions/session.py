@@ -10,8 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from agent.cache import lifetime
-from agent.events import CheckpointMade, Event, TurnFinished, TurnStarted
+from agent.events import CacheMissed, CallFinished, CheckpointMade, Event, TurnFinished, TurnStarted
 from agent.host import CallMade, Fact, MessageAdded, Verdict
 from agent.loop import run
 from agent.permissions import Policy
@@ -27,6 +26,7 @@ from providers.errors import CachetError
 from providers.provider import Provider
 from providers.types import Image, Message, ModelRef, Prefix, Request, Text, ToolCall, Usage
 from sessions.bill import Bill, Cost, cost_of
+from sessions.cachebook import CacheBook
 from sessions.chronicle import Chronicle
 from sessions.gate import Gate
 from sessions.journal import JournalError, read
@@ -59,6 +59,7 @@ class Session:
         title: str = "",
         repairs: tuple[str, ...] = (),
         reached: Mapping[Prefix | None, Reached] | None = None,
+        cache: CacheBook | None = None,
         left: Prefix | None = None,
     ) -> None:
         self._setup = setup
@@ -76,6 +77,7 @@ class Session:
         self.left = left
         """The prefix that the journal ends with, where this session was opened with another one."""
         self._reached = dict(reached or {})
+        self._cache = cache or CacheBook(setup.home)
         self._chronicle = chronicle
         self._keeper = keeper
         self._redactor = Redactor.of(setup.environ, setup.secrets)
@@ -148,8 +150,7 @@ class Session:
         None also where this model with this effort has answered nothing yet: what another one keeps is of no
         use to it.
         """
-        keeps, reached = lifetime(self.prefix), self.reached(self.prefix)
-        return None if keeps is None or reached is None else reached.started + keeps
+        return self._cache.warm_until(self.prefix, self.state.messages)
 
     def reached(self, prefix: Prefix) -> CallLine | None:
         """The latest answered call of the live conversation on this prefix, whose prompt was cached then."""
@@ -190,6 +191,14 @@ class Session:
         finally:
             self._at_work = False
 
+    def _missed(self, event: CallFinished) -> CacheMissed | None:
+        """What to tell of a call that read less from the cache than it could have."""
+        line = self.calls[-1] if self.calls else None
+        if line is None or line.id != event.report.id or line.miss is None:
+            return None
+        miss = line.miss
+        return CacheMissed(miss.cause, miss.detail, miss.tokens, miss.cost)
+
     def _require_idle(self) -> None:
         if self._at_work:
             raise TurnUnderWay("This session is at work on a turn. Wait for its end, or stop it first.")
@@ -207,8 +216,10 @@ class Session:
                         self._keeper.begin(before)
                     if isinstance(event, TurnFinished):
                         finished = event
-                    else:
-                        yield event
+                        continue
+                    yield event
+                    if isinstance(event, CallFinished) and (missed := self._missed(event)):
+                        yield missed
         except BaseException:
             self._keeper.begin(before)
             with suppress(CheckpointError, JournalError):  # what ended the turn is what its caller must hear
@@ -244,6 +255,7 @@ class Session:
         )
 
     async def _finish_turn(self, prompt: str) -> Snapshot:
+        await asyncio.to_thread(self._cache.turn_ended)
         snapshot = await self._keeper.snapshot(self._moment(prompt))
         await self._chronicle.checkpoint(snapshot)
         return snapshot
@@ -256,6 +268,7 @@ class Session:
             prompt=prompt,
             model=str(self.model),
             cost=self.cost.exact,
+            known_cost=self.cost.known,
         )
 
     # --- what the loop awaits (agent.host.Host) -------------------------------------------------------------
@@ -267,16 +280,19 @@ class Session:
                 if message.id == self._turn:
                     del self._pending_context[: self._context_sent]
             case CallMade(report):
-                line = await self._chronicle.priced(report, self.model)
+                kept, miss = self._cache.booked(report, self.prefix, self.state.messages, self._turn)
+                line = await self._chronicle.priced(report, self.model, kept=kept or "", miss=miss)
                 self.calls.append(line)
                 if line.purpose == "main" and line.answered:
                     self._reached[self.prefix] = Reached(line, self.state.previous_end)
                 await self._chronicle.book(line)
 
-    async def before_call(self, request: Request) -> int | None:
+    async def before_call(self, request: Request) -> Request:
+        request = self._cache.planned(request, time.time())
         if self._bill.limits == Limits():
-            return None
-        return await asyncio.to_thread(self._bill.allowance, request, time.time())
+            return request
+        limit = await asyncio.to_thread(self._bill.allowance, request, time.time())
+        return replace(request, max_output_tokens=limit)
 
     async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
         return await self._gate.permit(call, intent)
@@ -341,6 +357,7 @@ class Session:
         self.state.messages[:] = told.state.messages
         self.state.turn_count = told.state.turn_count
         self._reached = dict(told.reached)
+        self._cache.record.rewound()
         self.state.previous_end = self._previous_end()
 
     def after(self, switch: Switch) -> Prefix:

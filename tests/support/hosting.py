@@ -31,8 +31,8 @@ class ListHost:
             case CallMade():
                 self.order.append("call")
 
-    async def before_call(self, request: Request) -> int | None:
-        return None
+    async def before_call(self, request: Request) -> Request:
+        return request
 
     async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
         return Verdict(False, "not here") if call.name in self.refuse else Verdict(True)
