@@ -45,11 +45,12 @@ VENDORS: Mapping[str, Vendor] = {
     "groq": Vendor("https://api.groq.com/openai/v1", "GROQ_API_KEY", frozenset({"efforts:low,medium,high"})),
     # docs.x.ai: which efforts there are differs by model, and some models refuse the field.
     "xai": Vendor("https://api.x.ai/v1", "XAI_API_KEY", frozenset({"affinity:x-grok-conv-id"})),
-    # api-docs.deepseek.com/guides/thinking_mode: reasoning goes back with every message that called tools.
+    # api-docs.deepseek.com/guides/thinking_mode: any effort is mapped to one it has; reasoning goes back with
+    # every message that called tools.
     "deepseek": Vendor(
         "https://api.deepseek.com",
         "DEEPSEEK_API_KEY",
-        frozenset({"reasoning_content", "efforts:low,high,max", "effort_off:thinking"}),
+        frozenset({"reasoning_content", "effort_off:thinking"}),
     ),
     # docs.mistral.ai/capabilities/reasoning/adjustable: `reasoning_effort` is high or none. Its API refuses
     # ids of tool calls that are not nine letters and digits.
