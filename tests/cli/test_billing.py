@@ -20,7 +20,7 @@ import pytest
 
 from tests.support.loopback import Recorded
 from tests.support.program import Program, Ran, program_in
-from tests.support.wires import ANTHROPIC, BUCKETS, KEY, OLLAMA, OPENAI, WIRES, Bill, Sent, Wire
+from tests.support.wires import ANTHROPIC, BUCKETS, KEY, OLLAMA, OPENAI, RESPONSES, WIRES, Bill, Sent, Wire
 
 on_every_wire = pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
 
@@ -29,7 +29,11 @@ on_every_wire = pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.nam
 def served(folder: Path, wire: Wire, *answers: Any) -> Iterator[tuple[Program, Any]]:
     """A program whose environment names a server that gives the answers."""
     with wire.serve(list(answers)) as server:
-        yield program_in(folder, **wire.environ(server.url)), server
+        program = program_in(folder, **wire.environ(server.url))
+        if wire.config:
+            program.home.mkdir()
+            program.home.joinpath("config.toml").write_text(wire.config)
+        yield program, server
 
 
 def said(ran: Ran) -> Bill:
@@ -178,8 +182,9 @@ def test_every_request_begins_with_the_bytes_of_the_one_before_it(story: Story) 
 
 def test_the_system_prompt_tells_of_no_place_day_or_branch(story: Story) -> None:
     body = story.requests[0].json
-    messages = [message for message in body["messages"] if message["role"] != "system"]
-    frozen = json.dumps({**body, "messages": [m for m in body["messages"] if m not in messages]})
+    key = "input" if "input" in body else "messages"
+    messages = [message for message in body[key] if message["role"] != "system"]
+    frozen = json.dumps({**body, key: [message for message in body[key] if message not in messages]})
     for volatile in (str(story.agent.project), str(story.agent.home), "unlikely-branch"):
         assert volatile not in frozen
     assert not re.search(r"20\d\d-\d\d-\d\d", frozen)
@@ -187,7 +192,7 @@ def test_the_system_prompt_tells_of_no_place_day_or_branch(story: Story) -> None
 
 
 def test_openai_is_given_the_sessions_id_as_cache_key(story: Story, wire: Wire) -> None:
-    if wire is not OPENAI:
+    if wire not in (OPENAI, RESPONSES):
         pytest.skip("OpenAI's own")
     keys = {request.json["prompt_cache_key"] for request in story.requests}
     assert keys == {story.first.json["session_id"]}
@@ -230,6 +235,7 @@ def test_the_usage_file_is_written_when_the_server_only_fails(tmp_path: Path, wi
 SOURCES = {
     "anthropic": "ANTHROPIC_API_KEY",
     "openai": "OPENAI_API_KEY",
+    "openai-responses": "OPENAI_API_KEY",
     "ollama": "[providers.ollama] api_key",
 }
 """Where a person finds the key that was refused."""
@@ -281,6 +287,7 @@ def test_a_server_that_never_stops_asking_for_patience_ends_the_turn(tmp_path: P
 OVERFLOWS = {
     "anthropic": "prompt is too long: 210000 tokens > 200000 maximum",
     "openai": "This model's maximum context length is 128000 tokens. Your messages resulted in more.",
+    "openai-responses": "Your input exceeds the context window of this model.",
     "ollama": "the prompt exceeds the available context size",
 }
 

@@ -1,4 +1,4 @@
-"""Three wires, each with its loopback server, for tests that must come out the same on all of them."""
+"""Four wires, each with its loopback server, for tests that must come out the same on all of them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support import anthropic_server, ollama_server, openai_server
+from tests.support import anthropic_server, ollama_server, openai_server, responses_server
 from tests.support.anthropic_server import AnthropicServer
 from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply, sse
 from tests.support.ollama_server import OllamaServer
 from tests.support.openai_server import OpenAIServer
+from tests.support.responses_server import ResponsesServer
 
 KEY = "sk-test-0123456789abcdef"
 BUCKETS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
@@ -42,6 +43,8 @@ class Wire:
     """An HTTP error."""
     bill: Callable[[Mapping[str, Any]], Bill]
     """The disjoint buckets of a usage as this wire writes it."""
+    config: str = ""
+    """What a person's `config.toml` says so that this wire is spoken."""
 
     def billed(self, server: Any) -> list[Bill]:
         """What the server billed, answer by answer."""
@@ -58,14 +61,14 @@ class Sent:
 
     @classmethod
     def of(cls, request: Recorded) -> Sent:
-        body = re.sub(r',"cache_control":\{[^}]*\}', "", request.body.decode())
-        found = re.search(r'"messages":\s*\[', body)
+        body = re.sub(r',"cache_control":\{[^}]*\}|, \{"cachePoint": \{[^}]*\}\}', "", request.body.decode())
+        found = re.search(r'"(?:messages|input)":\s*\[', body)
         assert found is not None
         decoder, place, messages = json.JSONDecoder(), found.end(), []
         while body[place] != "]":
             _, end = decoder.raw_decode(body, place)
             messages.append(body[place:end])
-            place = end + (body[end] == ",")
+            place = end + len(body[end:]) - len(body[end:].lstrip(", "))
         return cls(body[: found.end()], tuple(messages), body[place:])
 
     def goes_on_from(self, earlier: Sent) -> bool:
@@ -99,6 +102,22 @@ def _openai_bill(usage: Mapping[str, Any]) -> Bill:
     return Counter(
         input_tokens=usage["prompt_tokens"] - read - written,
         output_tokens=usage["completion_tokens"],
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+    )
+
+
+def _responses_begin(text: str) -> Reply:
+    opened, delta, *_ = responses_server.streamed(0, responses_server.said(text + text))
+    return sse(*responses_server.began(), opened, delta, hold=True)
+
+
+def _responses_bill(usage: Mapping[str, Any]) -> Bill:
+    details = usage["input_tokens_details"]
+    read, written = details["cached_tokens"], details["cache_write_tokens"]
+    return Counter(
+        input_tokens=usage["input_tokens"] - read - written,
+        output_tokens=usage["output_tokens"],
         cache_read_tokens=read,
         cache_write_tokens=written,
     )
@@ -138,6 +157,21 @@ OPENAI = Wire(
     refuse=lambda status, message: openai_server.refusal(status, message, **_AT_ONCE),
     bill=_openai_bill,
 )
+RESPONSES = Wire(
+    name="openai-responses",
+    model="openai/gpt-5.6",
+    serve=ResponsesServer,
+    environ=lambda url: {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": KEY},
+    say=lambda text: (responses_server.thought("Hm."), responses_server.said(text)),
+    use=lambda name, arguments: (
+        responses_server.thought("Hm."),
+        responses_server.called("call_1", name, arguments),
+    ),
+    begin=_responses_begin,
+    refuse=lambda status, message: responses_server.refusal(status, message, **_AT_ONCE),
+    bill=_responses_bill,
+    config='[providers.openai]\nwire = "openai-responses"\n',
+)
 OLLAMA = Wire(
     name="ollama",
     model=f"ollama/{ollama_server.MODEL}",
@@ -149,4 +183,4 @@ OLLAMA = Wire(
     refuse=lambda status, message: json_reply({"error": message}, status, _AT_ONCE),
     bill=_ollama_bill,
 )
-WIRES = (ANTHROPIC, OPENAI, OLLAMA)
+WIRES = (ANTHROPIC, OPENAI, RESPONSES, OLLAMA)
