@@ -37,6 +37,7 @@ ENDPOINT = "https://api.anthropic.com"
 NO_KEY = "none"
 """Sent to an endpoint of a person's own that was given no key: the SDK insists on one."""
 
+EVERY_SCHEME = ("http://", "https://", "all://")
 CONNECT_SECONDS = 10.0
 LIST_SECONDS = 30.0
 """How long the list of models may take."""
@@ -136,7 +137,10 @@ class Anthropic:
             default_headers=self._headers,
             open_telemetry=False,
             # A proxy named in the environment does not reach this machine's own servers.
-            http_client=DefaultAsyncHttpxClient(trust_env=False) if is_loopback(self._endpoint) else None,
+            # The SDK mounts it whatever `trust_env` says, but for what is mounted already.
+            http_client=DefaultAsyncHttpxClient(trust_env=False, mounts=dict.fromkeys(EVERY_SCHEME))
+            if is_loopback(self._endpoint)
+            else None,
         )
 
     @asynccontextmanager
