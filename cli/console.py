@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from agent.harmless import harmless, one_line
@@ -56,6 +57,13 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(row[place]) for place in widths))
     console.print(table)
+
+
+def print_text(text: str) -> None:
+    """A paragraph on stdout, wrapped between words at the terminal's width. It cannot steer the terminal."""
+    from rich.console import Console
+
+    print(textwrap.fill(harmless(text), Console().width, break_on_hyphens=False))
 
 
 def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]], shown: Sequence[int]) -> dict[int, int]:

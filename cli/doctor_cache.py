@@ -6,15 +6,16 @@ import asyncio
 import json
 import os
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from agent.harmless import one_line
 from cli import figures
 from cli.choose import choose
 from cli.config import Config
+from cli.console import print_text
 from cli.doctor_probe import REQUESTS, Probe
 from cli.doctor_verdict import Endpoint, Kind, Verdict, judge
 from cli.failure import ExitCode, UsageProblem
@@ -83,7 +84,7 @@ async def _diagnose(wish: str | None, *, yes: bool, as_json: bool) -> int:
             print("Nothing was sent.")
             return ExitCode.DONE
         if unasked and not as_json:
-            print(plan.line)
+            print_text(plan.line)
         aside = Aside(place.home, place.project, "doctor", config.prices)
         try:
             await _measure(provider, plan.probe, aside)
@@ -101,7 +102,8 @@ async def _plan(model: ModelRef, provider: Provider, config: Config) -> Plan:
     with suppress(ProviderError, TimeoutError):
         async with asyncio.timeout(WINDOW_SECONDS):
             window = await provider.context_window(model.name)
-    probe = Probe.fresh(model, provider.encoder, window=window, ttl=config.cache_ttl or "5m")
+    ttl: Literal["5m", "1h"] = "1h" if config.cache_ttl == "1h" else "5m"
+    probe = Probe.fresh(model, provider.encoder, window=window, ttl=ttl)
     return Plan(model, probe, await asyncio.to_thread(quote, model, config.prices))
 
 
@@ -162,19 +164,26 @@ def _print(aside: Aside, verdict: Verdict) -> None:
     rows = [_row(name, call) for name, call in zip(NAMES, aside.calls, strict=True)]
     console.print(table(headings, rows, numbers=len(headings) - 1))
     for sentence in (*verdict.says, _billed(aside)):
-        print(textwrap.fill(sentence, console.width, break_on_hyphens=False))
+        print_text(sentence)
 
 
 def _row(name: str, call: CallLine) -> tuple[str, ...]:
-    usage, wait = call.usage, call.time_to_first_token
+    usage = call.usage
     cached = (usage.cache_read_tokens, usage.cache_write_tokens, usage.input_tokens)
     return (
         name,
         f"{'~' if call.estimated else ''}{usage.prompt_tokens:,}",
         *(f"{count:,}" if usage.cache_reported else figures.NOT_AVAILABLE for count in cached),
-        figures.NOT_AVAILABLE if wait is None else figures.seconds(wait),
+        _wait(call.time_to_first_token),
         figures.dollars(call.cost),
     )
+
+
+def _wait(seconds: float | None) -> str:
+    """Until the first token, to the millisecond where it is less than a second."""
+    if seconds is None:
+        return figures.NOT_AVAILABLE
+    return f"{seconds * 1000:.0f}ms" if seconds < 1 else figures.seconds(seconds)
 
 
 def _billed(aside: Aside) -> str:

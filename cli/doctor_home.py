@@ -115,10 +115,10 @@ def _open_to_others(home: Path) -> Iterator[Finding]:
         yield problem(_OWN, f"{home} is open to others ({mode:04o}).", f"Run: chmod 700 {home}")
     readable = [path for path in _files(home) if stat.S_IMODE(path.lstat().st_mode) & OTHERS]
     if readable:
-        count = figures.plural(len(readable), "file")
+        count = "1 file" if len(readable) == 1 else f"{len(readable):,} files"
         say = problem if mode & OTHERS else note
         yield say(
-            _OWN, f"{count} in {home} are open to others, first {readable[0]}.", f"Run: chmod -R go= {home}"
+            _OWN, f"others may read {count} in {home}, first {readable[0]}.", f"Run: chmod -R go= {home}"
         )
 
 
