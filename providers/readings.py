@@ -15,6 +15,8 @@ READERS: Mapping[str, tuple[str, str]] = {
     "openai-responses": ("providers.openai_usage", "openai_usage"),
     "local": ("providers.openai_usage", "openai_usage"),
     "ollama": ("providers.ollama_chunks", "ollama_usage"),
+    "bedrock": ("providers.bedrock_usage", "bedrock_usage"),
+    "litellm-sdk": ("providers.litellm_usage", "litellm_usage"),
     "scripted": ("providers.scripted", "scripted_usage"),
 }
 """The module and the name of each wire's reader; it is imported when its wire is first met."""

@@ -35,6 +35,7 @@ BUILT_IN: Mapping[str, str] = {
     "llamacpp": "providers.openai_chat",
     "litellm": "providers.openai_chat",
     "bedrock": "providers.bedrock",
+    "litellm-sdk": "providers.litellm_sdk",
     "ollama": "providers.ollama",
     "local": "providers.local",
     "scripted": "providers.scripted",

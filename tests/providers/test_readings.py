@@ -28,6 +28,14 @@ RAW: dict[str, tuple[JSONObject, Usage]] = {
         {"prompt_eval_count": 23, "prompt_eval_cached_count": 20, "eval_count": 5},
         Usage(input_tokens=3, cache_read_tokens=20, output_tokens=5, reported_prompt_tokens=23),
     ),
+    "bedrock": (
+        {"inputTokens": 3, "cacheReadInputTokens": 20, "outputTokens": 5, "totalTokens": 28},
+        Usage(input_tokens=3, cache_read_tokens=20, output_tokens=5, reported_prompt_tokens=23),
+    ),
+    "litellm-sdk": (
+        {"prompt_tokens": 23, "completion_tokens": 5, "cache_read_input_tokens": 20},
+        Usage(input_tokens=3, cache_read_tokens=20, output_tokens=5, reported_prompt_tokens=23),
+    ),
     "scripted": (
         {"input_tokens": 3, "cache_read_tokens": 20, "output_tokens": 5},
         Usage(input_tokens=3, cache_read_tokens=20, output_tokens=5, reported_prompt_tokens=23),
