@@ -127,6 +127,7 @@ def make_snapshot(
     model: str = "",
     cwd: str | Path = "",
     cost_usd: float | None = None,
+    cost_at_least: float | None = None,
     before: str | None = None,
     capture: Capture | None = None,
     files_off: str = "",
@@ -160,6 +161,7 @@ def make_snapshot(
                 "reported_prompt": state.total_reported_prompt_tokens,
             },
             cost_usd=cost_usd,
+            cost_at_least=cost_usd if cost_at_least is None else cost_at_least,
             before=before or None,
             tree=files.tree or None,
             files_off=files_off,
@@ -196,8 +198,6 @@ def tokens(value: Any) -> int:
 
 def _parse(body: Mapping[str, Any], session: str, number: int, path: Path) -> Snapshot:
     skipped = body.get("skipped")
-    cost = body.get("cost_usd")
-    priced = isinstance(cost, int | float) and not isinstance(cost, bool)
     return Snapshot(
         session=_text(body, "session") or session,
         number=number,
@@ -208,7 +208,8 @@ def _parse(body: Mapping[str, Any], session: str, number: int, path: Path) -> Sn
         model=_text(body, "model"),
         cwd=_text(body, "cwd"),
         token_snapshot=counters(body.get("token_snapshot")),
-        cost_usd=cost if priced else None,
+        cost_usd=_dollars(body, "cost_usd"),
+        cost_at_least=_dollars(body, "cost_at_least"),
         before=_text(body, "before") or None,
         tree=_text(body, "tree") or None,
         files_off=_text(body, "files_off"),
@@ -233,6 +234,7 @@ def _body(snapshot: Snapshot) -> dict[str, Any]:
         "cwd": snapshot.cwd,
         "token_snapshot": snapshot.token_snapshot,
         "cost_usd": snapshot.cost_usd,
+        **({} if snapshot.cost_at_least is None else {"cost_at_least": snapshot.cost_at_least}),
         "before": snapshot.before,
         "tree": snapshot.tree,
         "files_off": snapshot.files_off,
@@ -246,6 +248,11 @@ def _body(snapshot: Snapshot) -> dict[str, Any]:
 def _text(body: Mapping[str, Any], key: str) -> str:
     value = body.get(key)
     return value if isinstance(value, str) else ""
+
+
+def _dollars(body: Mapping[str, Any], key: str) -> float | None:
+    value = body.get(key)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _now() -> str:

@@ -85,6 +85,7 @@ class Snapshot:
     token_snapshot: dict[str, int]
     """What was billed to date, in tokens: `input`, `output`, `cache_read`, `cache_write` and further ones."""
     cost_usd: float | None
+    """To date; None where a part of it is unknown."""
     before: str | None
     """The file tree before the turn's first tool that may write."""
     tree: str | None
@@ -97,5 +98,7 @@ class Snapshot:
     git_branch: str
     path: Path
     """The JSON file."""
+    cost_at_least: float | None = None
+    """US dollars to date of the calls whose price is known; None in a checkpoint of an older version."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Keys this version doesn't know. They are written back as they came."""

@@ -65,6 +65,7 @@ def snapshot_object(snapshot: Snapshot) -> dict[str, JSON]:
         "model": snapshot.model,
         "token_snapshot": snapshot.token_snapshot,
         "cost_usd": snapshot.cost_usd,
+        "cost_at_least": snapshot.cost_at_least,
         "files": snapshot.tree is not None,
         "files_off": snapshot.files_off,
         "skipped": list(snapshot.skipped),
@@ -196,7 +197,7 @@ def _cells(snapshot: Snapshot) -> tuple[str, ...]:
         one_line(snapshot.prompt, 40) or "(start)",
         "kept" if snapshot.tree else "off" if snapshot.files_off else "-",
         *(figures.tokens(tokens.get(name, 0)) for name in ("input", "cache_read", "cache_write", "output")),
-        figures.dollars(snapshot.cost_usd),
+        figures.bill(snapshot.cost_usd, snapshot.cost_at_least),
     )
 
 

@@ -38,6 +38,11 @@ def dollars(amount: float | None) -> str:
     return f"{sign}${size:,.2f}"
 
 
+def bill(exact: float | None, at_least: float | None) -> str:
+    """A cost that may be known only in part: `$0.214`; `≥ $0.214`; `unknown` where no part of it is."""
+    return f"≥ {dollars(at_least)}" if exact is None and at_least else dollars(exact)
+
+
 def percent(share: float | None) -> str:
     """A share of 1 in whole percent: `96%`; `n/a` for None. Only all is `100%` and only nothing is `0%`."""
     if share is None:

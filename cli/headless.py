@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.events import CheckpointMade, Event, Retrying, TurnFinished
@@ -18,13 +15,13 @@ from agent.harmless import harmless
 from checkpoint.types import CheckpointError
 from cli import figures
 from cli.eventjson import event_object
-from cli.failure import ExitCode, complain, exit_code, explain
+from cli.failure import ExitCode, complain
 from cli.options import OutputFormat
 from cli.rereading import rereading
-from cli.usagejson import usage_object
+from cli.result import Run, leave_usage, result_object
 from providers.effort import Effort
 from providers.errors import CachetError
-from providers.types import JSON, ModelRef, Usage
+from providers.types import JSON, ModelRef
 from sessions import begin
 from sessions.session import Session
 from sessions.setup import Setup
@@ -48,19 +45,6 @@ class Errand:
     usage_file: Path | None = None
 
 
-@dataclass(slots=True)
-class Run:
-    """What came of the errand so far."""
-
-    started: float = field(default_factory=time.monotonic)
-    result: str = ""
-    stop_reason: str = "error"
-    is_error: bool = True
-    checkpoint: str | None = None
-    session: Session | None = None
-    calls_before: int = 0
-
-
 class OutputLost(CachetError):
     """What was to be printed could not be: a full disk behind a redirection."""
 
@@ -69,22 +53,20 @@ async def headless(errand: Errand) -> int:
     """Run the prompt; the exit code. The result goes to stdout, an error's one line to stderr as well."""
     run = Run()
     try:
-        with _terminable():
-            code = await _attempt(errand, run)
+        await _attempt(errand, run)
     except Exception as error:  # a fault of ours, or no output left: what it cost is told all the same
-        run.result, run.is_error = explain(error), True
-        _leave_usage(errand, run)
+        run.failed(error)
+        leave_usage(run, errand.model, errand.usage_file)
         if not isinstance(error, OutputLost | BrokenPipeError):
             _tell(errand, run)
         raise
-    left = _leave_usage(errand, run)
+    left = leave_usage(run, errand.model, errand.usage_file)
     _tell(errand, run)
-    return code or (ExitCode.DONE if left else ExitCode.FAILED)
+    return run.code or (ExitCode.DONE if left else ExitCode.FAILED)
 
 
-async def _attempt(errand: Errand, run: Run) -> int:
-    """Run the prompt to its end, whichever that is, and close the session; the exit code."""
-    code: int = ExitCode.DONE
+async def _attempt(errand: Errand, run: Run) -> None:
+    """Run the prompt to its end, whichever that is, and close the session."""
     try:
         run.session = session = await _open(errand)
         for line in session.repairs:
@@ -97,21 +79,20 @@ async def _attempt(errand: Errand, run: Run) -> int:
             async for event in events:
                 _follow(run, event)
                 if errand.output_format is OutputFormat.STREAM_JSON:
-                    _print(_json(event_object(event)))
+                    _print(_json(event_object(event, session.calls)))
     except (asyncio.CancelledError, KeyboardInterrupt):
-        code, run.result, run.stop_reason = ExitCode.INTERRUPTED, "interrupted", "interrupted"
+        run.interrupted()
         complain(run.result)
     except (OutputLost, BrokenPipeError):
         raise
     except (CachetError, CheckpointError, OSError) as error:
-        code, run.result = exit_code(error), explain(error)
+        run.failed(error)
         complain(run.result)
     finally:
         if run.session is not None:
             with suppress(CheckpointError):
                 run.checkpoint = run.checkpoint or _latest_checkpoint(run.session)
             await asyncio.shield(run.session.close())
-    return code
 
 
 async def _open(errand: Errand) -> Session:
@@ -128,7 +109,7 @@ def _follow(run: Run, event: Event) -> None:
         case CheckpointMade(path=path):
             run.checkpoint = path
         case TurnFinished(stop_reason=reason, text=text):
-            run.result, run.stop_reason, run.is_error = text, reason, False
+            run.result, run.stop_reason, run.is_error, run.code = text, reason, False, ExitCode.DONE
         case Retrying(seconds, reason, attempt, attempts):
             print(f"note: {figures.retrying(seconds, reason, attempt, attempts)}", file=sys.stderr)
         case _:
@@ -147,64 +128,14 @@ def _tell(errand: Errand, run: Run) -> None:
             _print(_json({"type": "result", **result_object(run, errand.model)}))
 
 
-def _leave_usage(errand: Errand, run: Run) -> bool:
-    """Write `--usage-file` if it is wanted; whether nothing went wrong."""
-    if errand.usage_file is None:
-        return True
-    text = _json(result_object(run, errand.model), indent=2)
-    try:
-        errand.usage_file.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        complain(f"Cannot write --usage-file {errand.usage_file}: {error.strerror}. Name another place.")
-        return False
-    return True
-
-
-def result_object(run: Run, model: ModelRef | None) -> dict[str, JSON]:
-    """The one object of `--output-format json`.
-
-    Usage and cost are this run's; `docs/usage.md` explains the keys.
-    """
-    session = run.session
-    calls = session.calls[run.calls_before :] if session else []
-    usage = sum((call.usage for call in calls), Usage())
-    costs = [call.cost for call in calls]
-    known = [cost for cost in costs if cost is not None]
-    return {
-        "session_id": session.id if session else None,
-        "result": run.result,
-        "is_error": run.is_error,
-        "stop_reason": run.stop_reason,
-        "model": str(session.model) if session else str(model) if model else None,
-        "turns": session.state.turn_count if session else 0,
-        "model_calls": len(calls),
-        "usage": usage_object(usage),
-        "cost_usd": sum(known) if len(known) == len(costs) else None,
-        "duration_ms": round((time.monotonic() - run.started) * 1000),
-        "checkpoint": run.checkpoint,
-    }
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the turn as Ctrl-C does: what was billed is booked, the result is printed."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
-
-
 def _latest_checkpoint(session: Session) -> str | None:
     """The file of the checkpoint that a failed turn left, if it left one."""
     made = session.checkpoints()
     return str(made[-1].path) if made else None
 
 
-def _json(value: dict[str, JSON], *, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _json(value: dict[str, JSON]) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _print(text: str) -> None:

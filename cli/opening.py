@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +14,7 @@ from agent.harmless import harmless
 from cli.choose import choose, parse
 from cli.compose import compose
 from cli.config import Loaded, Untrusted, home_folder
-from cli.failure import UsageProblem
+from cli.failure import UsageProblem, complain
 from cli.options import Options
 from cli.place import Place
 from cli.trust import Trust
@@ -21,6 +25,7 @@ from providers.types import ModelRef
 if TYPE_CHECKING:
     from cli.chat import Chat
     from cli.front import Front
+    from cli.headless import Errand
 
 
 async def open_chat(wish: Wish, front: Front) -> Chat:
@@ -44,25 +49,57 @@ async def open_chat(wish: Wish, front: Front) -> Chat:
 
 
 async def answer(wish: Wish) -> int:
-    """One headless prompt; the exit code. Raises CachetError."""
-    from cli.headless import Errand, headless
+    """One headless prompt; the exit code. Raises CachetError. `--usage-file` is left however it ends."""
+    from cli.headless import headless
+    from cli.result import Run, leave_usage
+
+    run = Run()
+    with ExitStack() as stack:
+        try:
+            prompt = _with_stdin(wish.prompt)
+            stack.enter_context(_terminable())  # reading could not be ended so
+            errand = await _errand(wish, prompt)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            run.interrupted()
+            complain(run.result)
+            leave_usage(run, None, wish.options.usage_file)
+            return run.code
+        except Exception as error:
+            run.failed(error)
+            leave_usage(run, None, wish.options.usage_file)
+            raise
+        return await headless(errand)
+
+
+async def _errand(wish: Wish, prompt: str) -> Errand:
+    from cli.headless import Errand
 
     place = _place(wish)
     loaded = place.configuration()
     for notice in loaded.notices:
         print(f"note: {notice}", file=sys.stderr)
-    return await headless(
-        Errand(
-            setup=compose(place, wish.options, loaded.config),
-            model=await _model(wish.options, place, loaded, wish.session),
-            prompt=_with_stdin(wish.prompt),
-            session=wish.session,
-            effort=wish.options.effort,
-            fork=wish.fork,
-            output_format=wish.options.output_format,
-            usage_file=wish.options.usage_file,
-        )
+    return Errand(
+        setup=compose(place, wish.options, loaded.config),
+        model=await _model(wish.options, place, loaded, wish.session),
+        prompt=prompt,
+        session=wish.session,
+        effort=wish.options.effort,
+        fork=wish.fork,
+        output_format=wish.options.output_format,
+        usage_file=wish.options.usage_file,
     )
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does: what was billed is booked, the result is printed."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def _place(wish: Wish) -> Place:

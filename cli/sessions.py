@@ -15,7 +15,7 @@ from cli.config import home_folder
 from cli.console import print_table
 from cli.failure import UsageProblem
 from cli.place import Place
-from cli.usagejson import usage_object
+from cli.usagejson import cost_object, usage_object
 from cli.which import Which
 from providers.types import JSON, Message, Opaque, Text, ToolCall, ToolResult
 from sessions.catalog import Catalog, SessionSummary, summary
@@ -61,7 +61,7 @@ def show_list(*, everywhere: bool, as_json: bool) -> None:
 
 
 def session_object(session: SessionSummary) -> dict[str, JSON]:
-    """A session as `--json` gives it. Times are ISO 8601 in UTC; `cost_usd` is null where none is known."""
+    """A session as `--json` gives it. Times are ISO 8601 in UTC."""
     return {
         "id": session.id,
         "path": str(session.path),
@@ -73,7 +73,7 @@ def session_object(session: SessionSummary) -> dict[str, JSON]:
         "model": session.model or None,
         "turns": session.turns,
         "usage": usage_object(session.usage),
-        "cost_usd": session.cost,
+        **cost_object(session.cost or 0.0, session.cost_unknown_calls),
         "cost_unknown_calls": session.cost_unknown_calls,
         "origin": session.origin or None,
     }

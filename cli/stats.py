@@ -66,7 +66,7 @@ def print_statistics(table: Table, home: Path) -> None:
     print_table(
         (table.by, "calls", "input", "read", "written", "output", "hit rate", "cost", "saved"),
         [_cells(row, names.get(row.key, row.key)) for row in rows],
-        narrow=(0, 2, 5, 6, 7),
+        narrow=(0, 3, 4, 5, 6, 7),
     )
     for note in _notes(table.total):
         print(note)

@@ -143,7 +143,7 @@ def _row(snapshot: Snapshot) -> tuple[str, ...]:
         harmless(snapshot.prompt) or "(start)",
         "off" if snapshot.files_off else "kept",
         figures.tokens(read),
-        figures.dollars(snapshot.cost_usd),
+        figures.bill(snapshot.cost_usd, snapshot.cost_at_least),
     )
 
 

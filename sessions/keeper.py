@@ -30,6 +30,8 @@ class Moment:
     model: str
     cost: float | None
     """US dollars to date; None where a part is unknown."""
+    known_cost: float
+    """The part that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ class Keeper:
             model=moment.model,
             cwd=self._project,
             cost_usd=moment.cost,
+            cost_at_least=moment.known_cost,
             before=before.capture.tree if before else None,
             capture=kept.capture,
             files_off=kept.off or (before.off if before else ""),

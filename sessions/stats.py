@@ -176,7 +176,7 @@ def to_json(table: Table) -> dict[str, JSON]:
     """The table as an object: `by`, `rows` (each with its `key`), `total`.
 
     Tokens are disjoint buckets. `cache_hit_rate` is null where no provider said anything about caching.
-    `cost_usd` is null where no price is known, and a lower bound while `cost_unknown_calls` is not 0.
+    `cost_usd` is null where a call's price is not known; `cost_at_least` is what is known of it.
     """
     return {
         "by": table.by,
@@ -192,11 +192,14 @@ def _sum_object(one: Sum) -> dict[str, JSON]:
         "output_tokens": one.usage.output_tokens,
         "cache_read_tokens": one.usage.cache_read_tokens,
         "cache_write_tokens": one.usage.cache_write_tokens,
+        "cache_write_1h_tokens": one.usage.cache_write_1h_tokens,
+        "reasoning_tokens": one.usage.reasoning_tokens,
         "prompt_tokens": one.usage.prompt_tokens,
         "total_tokens": one.usage.total_tokens,
         "cache_hit_rate": one.hit_rate,
         "cache_reported": one.usage.cache_reported,
-        "cost_usd": one.cost,
+        "cost_usd": None if one.at_least else one.cost,
+        "cost_at_least": one.cost or 0.0,
         "cost_unknown_calls": one.cost_unknown_calls,
         "saved_usd": one.saved,
         "estimated_calls": one.estimated_calls,
