@@ -29,6 +29,7 @@ api_key_env = "GATEWAY_KEY"
 headers = { X-Team = "blue" }
 quirks = ["no_stream_options"]
 wire = "openai-chat"
+stall_seconds = 45
 
 [prices."gateway/big"]
 input = 3
@@ -79,6 +80,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         {"no_stream_options"},
         "openai-chat",
     )
+    assert gateway.stall_seconds == 45.0
     assert (rates.input, rates.output, rates.cache_read, rates.cache_write) == (3.0, 15.0, 0.3, None)
     assert config.pass_env == ("DEPLOY_TOKEN",)
 
@@ -91,6 +93,11 @@ def test_no_file_is_an_empty_configuration(home: Path, project: Path) -> None:
     ("text", "named"),
     [
         ("model = 3", "config.toml: model: want text, got 3."),
+        (
+            "[providers.x]\nstall_seconds = 0",
+            "config.toml: providers.x.stall_seconds: want a number of seconds above 0, got 0.",
+        ),
+        ("[providers.x]\nstall_seconds = -1", "config.toml: providers.x.stall_seconds: want a number"),
         ('model = "sonnet"', "config.toml: model: 'sonnet' is not PROVIDER/MODEL"),
         (
             'permission_mode = "yolo"',
