@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from providers.errors import ConfigurationError
 from providers.readings import READERS, billed_cost, reading_of, usage_of
+from providers.registry import BUILT_IN, open_provider
+from providers.settings import KEY_VARIABLES, ProviderSettings
 from providers.types import JSONObject, Usage
 
 RAW: dict[str, tuple[JSONObject, Usage]] = {
@@ -29,11 +34,11 @@ RAW: dict[str, tuple[JSONObject, Usage]] = {
         Usage(input_tokens=3, cache_read_tokens=20, output_tokens=5, reported_prompt_tokens=23),
     ),
     "bedrock": (
-        {"inputTokens": 3, "cacheReadInputTokens": 20, "outputTokens": 5, "totalTokens": 28},
+        {"inputTokens": 3, "cacheReadInputTokens": 20, "outputTokens": 5},
         Usage(input_tokens=3, cache_read_tokens=20, output_tokens=5, reported_prompt_tokens=23),
     ),
     "litellm-sdk": (
-        {"prompt_tokens": 23, "completion_tokens": 5, "cache_read_input_tokens": 20},
+        {"input_tokens": 3, "cache_read_input_tokens": 20, "output_tokens": 5},
         Usage(input_tokens=3, cache_read_tokens=20, output_tokens=5, reported_prompt_tokens=23),
     ),
     "scripted": (
@@ -79,3 +84,24 @@ def test_a_reading_has_the_usage_of_every_wire(wire: str) -> None:
     reading = reading_of(wire, raw)
     assert reading is not None
     assert reading.usage == usage
+
+
+def test_a_model_that_counts_otherwise_than_its_wire_is_read_by_its_name() -> None:
+    raw = {"inputTokens": 23, "cacheReadInputTokens": 20, "outputTokens": 5}
+    inclusive = usage_of("bedrock", raw, model="openai.gpt-5.6-sol")
+    exclusive = usage_of("bedrock", raw, model="anthropic.claude-opus-5")
+    assert inclusive is not None
+    assert exclusive is not None
+    assert (inclusive.input_tokens, exclusive.input_tokens) == (3, 23)
+
+
+@pytest.mark.parametrize("name", [*BUILT_IN])
+def test_every_built_in_provider_speaks_a_wire_that_can_be_read_anew(name: str, tmp_path: Path) -> None:
+    environ = dict.fromkeys(KEY_VARIABLES.values(), "k")
+    try:
+        provider = open_provider(
+            name, {name: ProviderSettings(base_url="http://127.0.0.1:9/v1")}, environ, tmp_path
+        )
+    except ConfigurationError:
+        pytest.skip("its extra is not installed")
+    assert provider.encoder.partition("/")[0] in READERS
