@@ -46,6 +46,40 @@ def test_a_configured_endpoint_speaks_chat_completions_unless_told_otherwise(tmp
     assert (provider.name, provider.encoder) == ("gateway", "anthropic/1")
 
 
+OPENAI = {"OPENAI_API_KEY": "k"}
+ELSEWHERE = {**OPENAI, "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "settings", "begun_on", "encoder"),
+    [
+        (OPENAI, ProviderSettings(), "", "openai-responses/1"),
+        (OPENAI, ProviderSettings(base_url="https://eu.api.openai.com/v1"), "", "openai-responses/1"),
+        (OPENAI, ProviderSettings(), "openai-chat/1", "openai-chat/1"),
+        (OPENAI, ProviderSettings(), "openai-responses/1", "openai-responses/1"),
+        (OPENAI, ProviderSettings(wire="openai-chat"), "openai-responses/1", "openai-chat/1"),
+        (ELSEWHERE, ProviderSettings(), "", "openai-chat/1"),
+        (ELSEWHERE, ProviderSettings(), "openai-responses/1", "openai-chat/1"),
+        (OPENAI, HERE, "", "openai-chat/1"),
+        (ELSEWHERE, ProviderSettings(wire="openai-responses"), "", "openai-responses/1"),
+    ],
+)
+def test_openai_speaks_responses_at_home_chat_elsewhere_and_what_it_is_told_to(
+    tmp_path: Path, environ: dict[str, str], settings: ProviderSettings, begun_on: str, encoder: str
+) -> None:
+    provider = open_provider("openai", {"openai": settings}, environ, tmp_path, encoder=begun_on)
+    assert (provider.name, provider.encoder) == ("openai", encoder)
+
+
+def test_an_endpoint_of_ones_own_goes_on_with_a_sessions_wire_but_no_other_wire_is_made_of_claude(
+    tmp_path: Path,
+) -> None:
+    gate = open_provider("gate", {"gate": HERE}, {}, tmp_path, encoder="openai-responses/1")
+    assert gate.encoder == "openai-responses/1"
+    claude = open_provider("anthropic", {}, {"ANTHROPIC_API_KEY": "k"}, tmp_path, encoder="openai-chat/1")
+    assert claude.encoder == "anthropic/1"
+
+
 def test_an_unknown_wire_is_answered_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigurationError, match=r"No wire named 'soap' in \[providers.gateway\].*openai-chat"
