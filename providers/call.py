@@ -209,7 +209,7 @@ class StreamedCall:
         told = self._accumulator.usage
         if not self.estimated:
             return told
-        if not self.raw_usage:
+        if not self._told:
             return estimate(self._request, self._heard)
         return replace(told, output_tokens=max(told.output_tokens, self._heard // CHARACTERS))
 
@@ -225,9 +225,14 @@ class StreamedCall:
         that it refused, or had not taken yet, is booked as nothing. Where the usage is provisional only the
         output is our estimate: the prompt's counts are as the wire told them.
         """
-        if self.raw_usage:
+        if self._told:
             return self._provisional()
         return self.time_to_first_token is not None or self._given_up
+
+    @property
+    def _told(self) -> bool:
+        """Whether the wire said what it billed. Another package's provider may keep no raw object of it."""
+        return bool(self.raw_usage) or self._accumulator.usage.total_tokens > 0
 
 
 def estimate(request: Request, heard: int) -> Usage:

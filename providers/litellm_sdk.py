@@ -75,7 +75,12 @@ class LitellmSDK:
     def stream(self, request: Request) -> Call:
         taken = frozenset(call.id for message in request.messages for call in message.tool_calls)
         answer = LitellmAnswer(self._origin(request), provider=self.name, taken=taken)
-        return StreamedCall(request, partial(self._exchange, request, answer), answer)
+        return StreamedCall(
+            request,
+            partial(self._exchange, request, answer),
+            answer,
+            provisional=lambda: answer.stop_reason is None,  # Anthropic tells of the prompt at the start
+        )
 
     async def prepare(self) -> None:
         await aside(_library, _forget)

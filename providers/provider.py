@@ -19,7 +19,10 @@ class ModelInfo:
 
 
 class Provider(Protocol):
-    """One endpoint. Making one is cheap; its SDK is imported by `prepare` or the first call."""
+    """One endpoint. Making one is cheap; its SDK is imported by `prepare` or the first call.
+
+    A class that inherits from this has to bring `name`, `encoder` and `stream`; the rest does nothing then.
+    """
 
     name: str
     """The name in `provider/model`: `anthropic`, or NAME of `[providers.NAME]`."""
@@ -32,16 +35,16 @@ class Provider(Protocol):
 
     async def prepare(self) -> None:
         """Do early what the first call would wait for: import the SDK, start an engine. Idempotent."""
-        ...
+        return
 
     async def context_window(self, model: str) -> int | None:
         """The model's context window in tokens, None where unknown. May ask the endpoint."""
-        ...
+        return None
 
     async def models(self) -> tuple[ModelInfo, ...]:
         """What the endpoint offers. Raises ProviderError."""
-        ...
+        return ()
 
     async def aclose(self) -> None:
         """Close connections and child processes."""
-        ...
+        return

