@@ -81,5 +81,5 @@ def _parameters(options: Options, config: Config) -> Parameters:
     effort = options.effort or config.effort
     return Parameters(
         effort=effort.level if effort else None,
-        cache_ttl=options.cache_ttl.value if options.cache_ttl else config.cache_ttl or "5m",
+        cache_ttl=options.cache_ttl.value if options.cache_ttl else config.cache_ttl or "auto",
     )

@@ -30,7 +30,7 @@ class Config:
 
     model: ModelRef | None = None
     effort: Effort | None = None
-    cache_ttl: Literal["5m", "1h"] | None = None
+    cache_ttl: Literal["auto", "5m", "1h"] | None = None
     permission_mode: Mode | None = None
     allow_tools: frozenset[str] = frozenset()
     deny_tools: frozenset[str] = frozenset()
@@ -154,8 +154,10 @@ def _effort(table: Table) -> Effort | None:
     return Effort(word) if word is not None else None
 
 
-def _lifetime(table: Table) -> Literal["5m", "1h"] | None:
-    match table.choice("cache_ttl", ("5m", "1h")):
+def _lifetime(table: Table) -> Literal["auto", "5m", "1h"] | None:
+    match table.choice("cache_ttl", ("auto", "5m", "1h")):
+        case "auto":
+            return "auto"
         case "5m":
             return "5m"
         case "1h":

@@ -42,7 +42,7 @@ def effective(place: Place, loaded: Loaded) -> dict[str, JSON]:
         "notices": list(loaded.notices),
         "model": place.environ.get(VARIABLE) or (str(config.model) if config.model else None),
         "effort": config.effort,
-        "cache_ttl": config.cache_ttl or "5m",
+        "cache_ttl": config.cache_ttl or "auto",
         "permission_mode": (config.permission_mode or Mode.ASK).value,
         "allow_tools": sorted(config.allow_tools),
         "deny_tools": sorted(config.deny_tools),

@@ -25,8 +25,9 @@ class OutputFormat(StrEnum):
 
 
 class CacheTtl(StrEnum):
-    """How long a provider that sells lifetimes keeps a cache entry."""
+    """How long a provider that sells lifetimes keeps a cache entry; `auto` goes by this person's pauses."""
 
+    AUTO = "auto"
     SHORT = "5m"
     LONG = "1h"
 

@@ -189,7 +189,7 @@ def _name(text: str) -> str:
 
 
 def _earlier_ends(request: Request) -> Iterable[str]:
-    """Where the call before this one ended, the likeliest place first.
+    """Where the call before this one ended, the likeliest place first; then the end of its answer.
 
     A call ends at the message before the answer that it got, so that such a place is known even where
     `previous_end` is not, as after a rewind or in a fork.
@@ -199,6 +199,9 @@ def _earlier_ends(request: Request) -> Iterable[str]:
     pairs = zip(request.messages, request.messages[1:], strict=False)
     answered = (before.id for before, answer in reversed([*pairs]) if answer.role == "assistant")
     yield from islice(answered, 1)
+    # Where a turn begins, an entry behind the answer before it is what a rewind to there, or a fork, reads.
+    if request.messages[-1].role == "user":
+        yield from (answer.id for answer in request.messages[-2:-1] if answer.role == "assistant")
 
 
 def _all_long(request: Request) -> bool:

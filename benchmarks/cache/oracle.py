@@ -24,7 +24,7 @@ class Made:
     """Why this call may pay again for what was sent: `compaction`, `model switch`; empty if it may not."""
 
 
-def best(calls: Sequence[Made], rates: Rates, *, minimum: int, writes: bool) -> float:
+def best(calls: Sequence[Made], rates: Rates, *, minimum: int, step: int, writes: bool) -> float:
     """US dollars with a breakpoint behind every block, and for each call the lifetime that turns out to fit.
 
     A call is written for an hour where the next one that goes on from it comes after more than five minutes,
@@ -35,7 +35,7 @@ def best(calls: Sequence[Made], rates: Rates, *, minimum: int, writes: bool) -> 
     reads: list[int] = []
     for place, call in enumerate(calls):
         parent, shared = _parent(calls, place)
-        reads.append(shared if shared >= minimum else 0)
+        reads.append(shared // step * step if shared >= minimum else 0)
         if parent is not None and reads[-1]:
             pause = call.at - calls[parent].at
             heirs[parent] = max(heirs.get(parent, 0.0), pause)

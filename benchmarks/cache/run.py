@@ -43,7 +43,7 @@ class Result:
     @property
     def best(self) -> float:
         writes = self.wire == "anthropic"
-        return oracle.best(self.calls, self.rates, minimum=self.minimum, writes=writes)
+        return oracle.best(self.calls, self.rates, minimum=self.minimum, step=self.step, writes=writes)
 
     @property
     def rebilled(self) -> dict[str, int]:

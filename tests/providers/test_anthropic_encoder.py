@@ -213,7 +213,35 @@ def test_breakpoints_stand_behind_the_static_part_and_at_the_end_of_this_call_an
 def test_the_end_of_the_last_call_is_found_where_nobody_remembers_it() -> None:
     call = assistant("a1", ToolCall("a", "bash", "{}"))
     sent = body(user("u1", "go"), call, result("r1", "a"), assistant("a2", Text("Done.")), user("u2", "more"))
-    assert marked(sent) == ["You are an agent.", "a", "more"]
+    assert marked(sent) == ["You are an agent.", "a", "Done.", "more"]
+
+
+def lifetimes(*messages: Message, kept_until: str, **parameters: Any) -> list[str]:
+    """The breakpoints' lifetimes in the order of the request."""
+    request = Request(prefix=prefix(cache_ttl="auto", **parameters), messages=messages, kept_until=kept_until)
+    sent = json.loads(encode(request, ENDPOINT))
+    blocks = [*sent["system"], *(block for message in sent["messages"] for block in message["content"])]
+    return [block["cache_control"].get("ttl", "5m") for block in blocks if "cache_control" in block]
+
+
+CONVERSATION = (
+    user("u1", "go"),
+    assistant("a1", ToolCall("a", "bash", "{}")),
+    result("r1", "a"),
+    assistant("a2", ToolCall("b", "bash", "{}")),
+    result("r2", "b"),
+)
+
+
+def test_up_to_the_border_entries_are_kept_for_an_hour_and_behind_it_for_five_minutes() -> None:
+    assert lifetimes(*CONVERSATION, kept_until="u1") == ["1h", "1h", "5m", "5m"]
+    assert lifetimes(*CONVERSATION, kept_until="r2") == ["1h", "1h", "1h"]
+    assert lifetimes(*CONVERSATION, kept_until="nowhere") == ["1h", "5m", "5m"]
+
+
+def test_never_more_than_four_breakpoints_are_asked_for() -> None:
+    asked = lifetimes(*CONVERSATION, assistant("a3", Text("So.")), user("u2", "on"), kept_until="u1")
+    assert asked == ["1h", "1h", "5m", "5m"]
 
 
 def test_a_call_that_failed_before_the_last_answer_keeps_its_breakpoint() -> None:
