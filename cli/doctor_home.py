@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from checkpoint.writing import why_unwritable
-from cli import figures
 from cli.config import FILE, Loaded
 from cli.doctor_check import Finding, Findings, note, ok, problem
 from cli.place import Place

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from cli import figures
+from cli.choose import VARIABLE
 from cli.config import Config
 from cli.place import Place
 from providers import ollama
@@ -15,6 +16,9 @@ from providers.listening import listens
 from providers.provider import ModelInfo
 from providers.settings import KEY_VARIABLES, ProviderSettings, key_of
 from providers.vendors import VENDORS
+
+BEDROCK, BEARER_TOKEN = "bedrock", "AWS_BEARER_TOKEN_BEDROCK"
+"""AWS's other credentials are there for other things, and say nothing of models."""
 
 PATIENCE = 15.0
 """Seconds that one provider's list may take, the import of its SDK included."""
@@ -39,10 +43,9 @@ class Offer:
 
 async def within_reach(place: Place, config: Config) -> tuple[Reached, ...]:
     """The embedded one, a running Ollama, those with a key or an address, local servers that listen."""
-    set_up = [
-        name for name in dict.fromkeys((*KEY_VARIABLES, *config.providers)) if _is_set_up(name, place, config)
-    ]
-    local = [name for name in VENDORS if name not in set_up and _is_local(name, place, config)]
+    known = dict.fromkeys((*KEY_VARIABLES, *config.providers, *_by_model(place, config), BEDROCK))
+    set_up = [name for name in known if _is_set_up(name, place, config)]
+    local = [name for name in VENDORS if name not in set_up and _is_local(name)]
     ollama_runs, *heard = await asyncio.gather(
         ollama.reachable(place.environ), *(_listens(name, place, config) for name in local)
     )
@@ -77,20 +80,36 @@ def settings_of(name: str, config: Config) -> ProviderSettings:
 
 
 def _is_set_up(name: str, place: Place, config: Config) -> bool:
-    """Whether there is a key or an address for the provider; a key that can't be one counts too."""
+    """Whether a person set the provider up: its address, its key, or it is their model's.
+
+    A key that can't be one counts, so that it is told of. A local server's key alone doesn't: whether that
+    runs is another matter.
+    """
     settings = settings_of(name, config)
     vendor = VENDORS.get(name)
     variable = vendor.base_url_variable if vendor else f"{name.upper()}_BASE_URL"
-    if settings.base_url or place.environ.get(variable, "").strip():
+    if settings.base_url or place.environ.get(variable, "").strip() or name in _by_model(place, config):
         return True
+    if name == BEDROCK:
+        return name in config.providers or bool(place.environ.get(BEARER_TOKEN, "").strip())
+    if _is_local(name):
+        return False
     try:
         return key_of(name, settings, place.environ) is not None
     except ConfigurationError:
         return True
 
 
-def _is_local(name: str, place: Place, config: Config) -> bool:
-    return is_loopback(VENDORS[name].base_url) and settings_of(name, config).base_url is None
+def _by_model(place: Place, config: Config) -> tuple[str, ...]:
+    """The provider of the model that is used when none is named, where a person chose one."""
+    named = place.environ.get(VARIABLE, "").strip() or str(config.model or "")
+    provider, slash, _ = named.partition("/")
+    return (provider,) if slash and provider else ()
+
+
+def _is_local(name: str) -> bool:
+    vendor = VENDORS.get(name)
+    return vendor is not None and is_loopback(vendor.base_url)
 
 
 async def _listens(name: str, place: Place, config: Config) -> bool:

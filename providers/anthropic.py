@@ -19,7 +19,14 @@ from providers.anthropic_thinking import NOTHING_LEFT_OUT, refused, thinking_fie
 from providers.call import Call, StreamedCall
 from providers.counts import count
 from providers.endpoint import is_loopback
-from providers.errors import ConfigurationError, ProviderError, RequestRejected, ServerFault, StreamTruncated
+from providers.errors import (
+    ConfigurationError,
+    ModelNotFound,
+    ProviderError,
+    RequestRejected,
+    ServerFault,
+    StreamTruncated,
+)
 from providers.faults import http_fault, retry_after_seconds, stalled, unreachable
 from providers.lines import sent_events
 from providers.pricing import context_window
@@ -105,11 +112,17 @@ class Anthropic:
 
     async def models(self) -> tuple[ModelInfo, ...]:
         client = await self._connected()
-        with self._faults():
-            offered = [model async for model in client.models.list(limit=1000, timeout=LIST_SECONDS)]
-        return tuple(
-            ModelInfo(model.id, count(model.max_input_tokens), model.display_name) for model in offered
-        )
+        try:
+            with self._faults():
+                offered = [model async for model in client.models.list(limit=1000, timeout=LIST_SECONDS)]
+            return tuple(
+                ModelInfo(str(model.id), count(model.max_input_tokens), str(model.display_name or ""))
+                for model in offered
+            )
+        except AttributeError as error:  # the SDK takes whatever came for a list
+            raise ModelNotFound(
+                f"No list of models came from {self._endpoint}. Check the base_url of {self.name}."
+            ) from error
 
     async def aclose(self) -> None:
         client, self._client = self._client, None

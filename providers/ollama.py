@@ -264,7 +264,7 @@ class OllamaProvider:
             raise self._fault(error.status_code, str(error.error), model) from error
         except (httpx.HTTPError, ConnectionError) as error:
             raise self._unreachable(error) from error
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise ServerFault(f"What answers at {self._url} is not Ollama. Check OLLAMA_HOST.") from error
         finally:
             await client.close()
