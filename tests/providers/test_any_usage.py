@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from providers.anthropic_answer import anthropic_cache_tokens, anthropic_usage, merged_usage
 from providers.bedrock_usage import bedrock_usage
 from providers.counts import count
+from providers.litellm_usage import litellm_usage
 from providers.ollama_chunks import ollama_usage
 from providers.openai_usage import openai_billed_cost, openai_cached_read_tokens, openai_reading, openai_usage
 from providers.types import Usage
@@ -109,6 +110,7 @@ class Wire:
 WIRES = (
     Wire("anthropic", ANTHROPIC, anthropic_usage),
     Wire("openai", OPENAI, openai_usage),
+    Wire("litellm-sdk", st.one_of(OPENAI, ANTHROPIC), litellm_usage),
     Wire("ollama", OLLAMA, ollama_usage),
     Wire("bedrock", BEDROCK, bedrock_usage),
     Wire("bedrock, counted inclusively", BEDROCK, lambda raw: bedrock_usage(raw, "openai.gpt-5.6-sol")),
@@ -179,6 +181,15 @@ def test_bedrocks_prompt_is_never_more_than_its_parts(raw: dict[str, Any]) -> No
     )
     write = max(said(raw, "cacheWriteInputTokens"), sum(said(each, "inputTokens") for each in lifetimes))
     assert bedrock_usage(raw).prompt_tokens <= prompt + read + write
+
+
+@given(st.one_of(OPENAI, ANTHROPIC))
+def test_what_the_library_hands_on_is_never_more_than_its_parts(raw: dict[str, Any]) -> None:
+    prompt = said(raw, "prompt_tokens", "input_tokens") + said(raw, "prompt_cache_miss_tokens")
+    lifetimes = said(raw, "ephemeral_5m_input_tokens") + said(raw, "ephemeral_1h_input_tokens")
+    timings = said(raw, "prompt_n") + said(raw, "cache_n")
+    beside = 2 * said(raw, *READ) + max(said(raw, *WRITE), lifetimes)
+    assert litellm_usage(raw).prompt_tokens <= prompt + beside + timings
 
 
 @given(OPENAI)
