@@ -278,8 +278,17 @@ def _at_size(rate: Decimal | TieredPrices | None, prompt_tokens: int) -> float |
 
 
 def _find(model: ModelRef) -> tuple[Provider, ModelInfo] | None:
-    table_id = TABLE_IDS.get(model.provider)
-    return _look_up(table_id, model.name) if table_id else None
+    seller = _seller(model)
+    table_id = TABLE_IDS.get(seller.provider)
+    return _look_up(table_id, seller.name) if table_id else None
+
+
+def _seller(model: ModelRef) -> ModelRef:
+    """The model by who is paid for it: LiteLLM's library is called with that name, AWS's ARNs end in it."""
+    name = model.name
+    if model.provider == "litellm-sdk" and "/" in name:
+        return _seller(ModelRef.parse(name))
+    return ModelRef(model.provider, name.rpartition("/")[2]) if model.provider == "bedrock" else model
 
 
 def _look_up(provider: str, model: str) -> tuple[Provider, ModelInfo] | None:
