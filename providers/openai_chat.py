@@ -7,7 +7,7 @@ from pathlib import Path
 
 from providers.endpoint import endpoint_of
 from providers.openai_chunks import WIRE, ChatAccumulator
-from providers.openai_endpoint import OpenAIProvider, Wire
+from providers.openai_endpoint import OpenAIProvider, Wire, taken_ids
 from providers.openai_messages import ENCODER
 from providers.openai_request import optional_field, request_body
 from providers.openai_usage import openai_cached_read_tokens
@@ -21,7 +21,9 @@ CHAT = Wire(
     path="chat/completions",
     body=request_body,
     refused=optional_field,
-    answer=ChatAccumulator,
+    answer=lambda request, origin, provider: ChatAccumulator(
+        origin, provider=provider, taken=taken_ids(request)
+    ),
     closes=False,
 )
 

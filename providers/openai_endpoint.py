@@ -11,11 +11,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from providers import pricing
 from providers.call import Accumulator, Call, StreamedCall
 from providers.counts import count, section
+from providers.effort import Effort
 from providers.endpoint import Endpoint, is_loopback
 from providers.errors import ProviderError, ServerFault, StreamTruncated
 from providers.faults import stalled
@@ -45,12 +46,6 @@ WINDOW_FIELDS = ("max_model_len", "context_length", "context_window", "max_conte
 Body: TypeAlias = dict[str, Any]
 
 
-class MakeAnswer(Protocol):
-    """Makes one call's accumulator; `taken` are the tool call ids that the conversation already uses."""
-
-    def __call__(self, origin: Origin, *, provider: str, taken: frozenset[str]) -> Accumulator: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Wire:
     """What differs between the wires."""
@@ -63,9 +58,12 @@ class Wire:
     """The request for the model at an origin, by the endpoint's quirks, without the fields it refused."""
     refused: Callable[[Mapping[str, JSON], int, WireError], str | None]
     """The optional field of a body that an endpoint's refusal is about, if it is about one."""
-    answer: MakeAnswer
+    answer: Callable[[Request, Origin, str], Accumulator]
+    """One call's accumulator, for the model at an origin and the provider of this name."""
     closes: bool
     """Whether the event that says how the answer ended is its last; else usage may follow, then `[DONE]`."""
+    thinks: bool = False
+    """Whether models that are reached over it think unless told not to."""
 
 
 class OpenAIProvider:
@@ -84,8 +82,7 @@ class OpenAIProvider:
         self._windows: dict[str, int] = {}
 
     def stream(self, request: Request) -> Call:
-        taken = frozenset(call.id for message in request.messages for call in message.tool_calls)
-        answer = self._wire.answer(self._origin(request), provider=self.name, taken=taken)
+        answer = self._wire.answer(request, self._origin(request), self.name)
         return StreamedCall(request, lambda: self._open(request, answer), answer)
 
     async def prepare(self) -> None:
@@ -107,11 +104,11 @@ class OpenAIProvider:
         client = await self._ready()
         try:
             listed = [model async for model in client.models.list(timeout=LIST_SECONDS)]
+            return tuple(ModelInfo(str(model.id), _window(model.to_dict(warnings=False))) for model in listed)
         except openai.OpenAIError as error:
             raise openai_fault(self._endpoint, self._wire.path, error) from error
-        except ValueError as error:
+        except (ValueError, AttributeError, TypeError) as error:  # the SDK takes whatever came for a list
             raise not_this_wire(self._endpoint, "models") from error
-        return tuple(ModelInfo(model.id, _window(model.to_dict(warnings=False))) for model in listed)
 
     async def aclose(self) -> None:
         async with self._opening:
@@ -201,11 +198,17 @@ class OpenAIProvider:
             raise ServerFault(f"{self.name} sent something that is not JSON ({error}). Try again.") from error
 
     def _patience(self, request: Request, sending: int = 0) -> Patience:
+        """Neither wire need show what a model thinks. One that was asked to think gets time for it, and so do
+        those of the Responses API, which think unless told not to. Any other endpoint of this kind is taken
+        for one that answers soon; if it proves slow, it gets its time from the next attempt on.
+        """
+        effort = request.prefix.parameters.effort
+        thinks = effort != Effort.NONE if self._wire.thinks else effort not in (None, Effort.NONE)
         return patience_for(
             self._endpoint.stall_seconds,
             factor=request.patience,
             loads=is_loopback(self._base_url),
-            unseen_thinking=True,
+            unseen_thinking=thinks,
             sending=sending,
         )
 
@@ -238,6 +241,11 @@ class OpenAIProvider:
             return None
         settings = section(props, "default_generation_settings") if isinstance(props, dict) else {}
         return count(settings.get("n_ctx"))
+
+
+def taken_ids(request: Request) -> frozenset[str]:
+    """The tool call ids that the conversation already uses."""
+    return frozenset(call.id for message in request.messages for call in message.tool_calls)
 
 
 def _utf8(body: Body) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from providers.endpoint import endpoint_of
 from providers.openai_client import RESPONSES as PATH
-from providers.openai_endpoint import OpenAIProvider, Wire
+from providers.openai_endpoint import OpenAIProvider, Wire, taken_ids
 from providers.openai_responses_events import WIRE, ResponseAccumulator
 from providers.openai_responses_messages import ENCODER
 from providers.openai_responses_request import refused_field, request_body
@@ -22,7 +22,9 @@ RESPONSES = Wire(
     path=PATH,
     body=request_body,
     refused=refused_field,
-    answer=ResponseAccumulator,
+    answer=lambda request, origin, provider: ResponseAccumulator(
+        origin, provider=provider, taken=taken_ids(request), limit=request.output_limit
+    ),
     closes=True,
     thinks=True,
 )

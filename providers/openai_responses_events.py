@@ -51,7 +51,11 @@ DELTAS: Mapping[str, str] = {
 
 
 class ResponseAccumulator:
-    """One answer in the making. `taken` are the tool call ids that the conversation already uses."""
+    """One answer in the making.
+
+    `taken` are the tool call ids that the conversation already uses, `limit` the most tokens that were asked
+    for.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class ResponseAccumulator:
         *,
         provider: str = "openai",
         taken: frozenset[str] = frozenset(),
+        limit: int | None = None,
     ) -> None:
         self.model: str | None = None
         self.stop_reason: str | None = None
@@ -66,6 +71,7 @@ class ResponseAccumulator:
         self._origin = origin
         self._provider = provider
         self._taken = taken
+        self._limit = limit
         self._items: list[Item] = []
         self._at: dict[int | str, Item] = {}
         """The item that an output index or an item id means by now."""
@@ -219,6 +225,8 @@ class ResponseAccumulator:
             self.stop_reason = CUT.get(reason, reason or status)
 
     def _completed(self) -> str:
+        if self.usage.output_tokens == self._limit:
+            return StopReason.MAX_TOKENS  # llama.cpp calls an answer completed that it cut there
         if any(item.runs for item in self._items):
             return StopReason.TOOL_USE
         return StopReason.REFUSAL if self._refused else StopReason.END_TURN

@@ -466,6 +466,15 @@ async def test_a_json_body_that_is_not_finished_is_truncated(opened: Open) -> No
     assert isinstance(outcome.error, StreamTruncated)
 
 
+async def test_an_answer_of_exactly_as_many_tokens_as_were_asked_for_was_cut(opened: Open) -> None:
+    asked = request("gate/m", tools=[TOOL], max_output_tokens=16)
+    for output, stop in ((15, StopReason.TOOL_USE), (16, StopReason.MAX_TOKENS), (17, StopReason.TOOL_USE)):
+        last = answer(LS, usage=usage(9, output))
+        with LoopbackServer(lambda _, last=last: sse(*last)) as server:  # type: ignore[misc]
+            outcome = await played(opened(server), asked)
+        assert (outcome.stop_reason, bool(outcome.tool_calls)) == (stop, stop == StopReason.TOOL_USE)
+
+
 async def test_a_call_that_is_itself_incomplete_does_not_run(opened: Open) -> None:
     outcome = await replayed(opened, ended(said("x"), {**LS, "status": "incomplete"}))
     assert (outcome.stop_reason, outcome.tool_calls) == (StopReason.END_TURN, ())
