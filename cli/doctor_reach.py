@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from cli import figures
 from cli.choose import VARIABLE, NoModel, choose
@@ -77,6 +78,11 @@ def embedded(place: Place) -> Findings:
                 f"engine without weights; not needed. To fetch them: agent models pull {NO_KEY_MODEL}",
             ),
         )
+    return weights_found(weights)
+
+
+def weights_found(weights: Path) -> Findings:
+    """Whether the file is what it should be, by its first bytes."""
     with weights.open("rb") as file:
         head = file.read(len(GGUF))
     if head != GGUF:
