@@ -222,6 +222,9 @@ def test_every_bucket_has_the_rate_of_the_whole_prompts_size_and_lifetime(
         known = price(model, usage, at=NOVEMBER)
         assert known is not None
         assert known.cost == pytest.approx(dollars)
+        again = reprice(known.id, model, usage, at=NOVEMBER, overrides={})
+        assert again is not None
+        assert again.cost == pytest.approx(dollars)
 
 
 @pytest.mark.parametrize(
