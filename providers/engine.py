@@ -184,6 +184,7 @@ def _serve(settings: EngineSettings) -> tuple[str, object]:
         0  # sessions change places in the one slot through files, not through gigabytes of RAM
     )
     parameters.cpuparams.n_threads = _processors()
+    parameters.sampling.temp = 0.0  # what our own calls ask for, through its other endpoints too
     parameters.use_jinja = True
     parameters.chat_template = settings.template
     parameters.slot_save_path = os.path.join(settings.slots, "")

@@ -45,7 +45,6 @@ PROMPTS = (
     "Say nothing but dots: ..... ...... .......",
     "日本語で答えてください。",
     "    indented\n\tand   spaced  \n\n\n<b>&amp;</b>",
-    "Name three primes.",
 )
 
 
@@ -86,11 +85,11 @@ async def test_each_turn_reads_all_of_the_last_one_but_its_last_token(tmp_path: 
         assert after.usage.cache_read_tokens == all_but_the_last_token(before.usage)
 
 
-@pytest.mark.parametrize("longest", [1, 2, 3, 7, 256])
+@pytest.mark.parametrize("longest", [1, 3, 12])
 async def test_it_does_so_wherever_the_answer_was_cut(tmp_path: Path, longest: int) -> None:
     conversation = Conversation("s", longest=longest)
     async with opened(tmp_path) as provider:
-        turns = [await conversation.ask(provider, words) for words in PROMPTS[2:5]]
+        turns = [await conversation.ask(provider, words) for words in PROMPTS[2:4]]
     for before, after in pairwise(turns):
         assert after.usage.cache_read_tokens == all_but_the_last_token(before.usage)
 
@@ -300,47 +299,36 @@ async def test_the_prompt_is_what_the_engines_chat_template_makes(tmp_path: Path
     assert prompt(conversation.request("Go on.")) == made["prompt"]
 
 
+PLAIN_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), inner, max_size=3)
-    ),
+    | PLAIN_TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PLAIN_TEXT, inner, max_size=3),
     max_leaves=8,
 )
 
 
 async def test_any_tools_schema_is_written_as_the_template_writes_it(tmp_path: Path) -> None:
+    import httpx2
+
     async with opened(tmp_path) as provider:
         await provider.prepare()
         engine = engine_of(provider)
+        headers = {"authorization": f"Bearer {engine.key}"}
+        with httpx2.Client(base_url=engine.address, headers=headers, trust_env=False) as client:
 
-        @settings(max_examples=60, deadline=None, database=None, derandomize=True)
-        @given(
-            schema=st.dictionaries(st.text("abc", max_size=3), VALUES, max_size=3), words=st.text(max_size=9)
-        )
-        def same_text(schema: dict[str, JSON], words: str) -> None:
-            tool = ToolSpec("t", words.encode("utf-8", "replace").decode(), canonical(schema))
-            body = chat_body((tool,), {"role": "user", "content": "Hi"})
-            assert prompt(Conversation("s", "", (tool,)).request("Hi")) == template(engine, body)
+            @settings(max_examples=60, deadline=None, database=None, derandomize=True)
+            @given(schema=st.dictionaries(st.text("abc", max_size=3), VALUES, max_size=3), words=PLAIN_TEXT)
+            def same_text(schema: dict[str, JSON], words: str) -> None:
+                tool = ToolSpec("t", words, canonical(schema))
+                body = chat_body((tool,), {"role": "user", "content": "Hi"})
+                made = client.post("/apply-template", json=body).json()
+                assert prompt(Conversation("s", "", (tool,)).request("Hi")) == made["prompt"]
 
-        same_text()
-
-
-def template(engine: Engine, body: JSON) -> str:
-    import httpx2
-
-    answer = httpx2.post(
-        f"{engine.address}/apply-template",
-        json=body,
-        headers={"authorization": f"Bearer {engine.key}"},
-        trust_env=False,
-    )
-    return str(answer.json()["prompt"])
+            same_text()
 
 
 async def test_its_counts_are_those_of_the_engines_chat_endpoint(tmp_path: Path) -> None:

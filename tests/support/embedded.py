@@ -44,7 +44,7 @@ class Conversation:
         key: str,
         system: str = "You are helpful.",
         tools: tuple[ToolSpec, ...] = (),
-        longest: int = 40,
+        longest: int = 24,
         encoder: str = ENCODER,
     ) -> None:
         self.messages: list[Message] = []
@@ -74,7 +74,7 @@ class Conversation:
 
 def taught_to_call(key: str) -> Conversation:
     """A conversation in which the model has seen calls of `list_files`."""
-    conversation = Conversation(key, tools=(LIST_FILES,))
+    conversation = Conversation(key, tools=(LIST_FILES,), longest=48)
     for number, (path, files) in enumerate(SHOWN.items()):
         conversation.add("user", Text(f"List the files in {path}"))
         conversation.add("assistant", ToolCall(f"c{number}", "list_files", f'{{"path": "{path}"}}'))
