@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ class Desk:
         self.settled()
 
     async def agrees(self, question: str, *, yes: str = "yes") -> bool:
-        """Whether the person says yes."""
-        reply = await self.prompt.ask(Question(question, (Choice("y", yes), Choice("n", "no"))))
+        """Whether the person says yes. A question longer than a line breaks between words."""
+        text = textwrap.fill(question, max(self.prompt.width - 1, 20), break_on_hyphens=False)
+        reply = await self.prompt.ask(Question(text, (Choice("y", yes), Choice("n", "no"))))
         return reply == Chosen("y")
