@@ -37,7 +37,7 @@ class CallReport:
     @property
     def answered(self) -> bool:
         """Whether the provider had read the prompt, so that its cache may hold it."""
-        told = self.usage.prompt_tokens > 0 and bool(self.raw_usage)
+        told = self.usage.prompt_tokens > 0 and (bool(self.raw_usage) or not self.estimated)
         return told or self.time_to_first_token is not None
 
 

@@ -122,7 +122,8 @@ class CallLine(Line):
     @property
     def answered(self) -> bool:
         """Whether the provider had read the prompt, so that its cache may hold it."""
-        return self.time_to_first_token is not None or (self.usage.prompt_tokens > 0 and not self.estimated)
+        told = self.usage.prompt_tokens > 0 and (bool(self.raw_usage) or not self.estimated)
+        return told or self.time_to_first_token is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

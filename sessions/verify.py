@@ -20,10 +20,12 @@ from sessions.skim import skim
 
 _KINDS = frozenset((b"prefix", b"call"))
 _COUNTERS = tuple(each.name for each in fields(Usage))
+_PROMPT = tuple(name for name in _COUNTERS if name not in ("output_tokens", "reasoning_tokens"))
 CLOSE = 1e-9
 """Costs that differ by less than this share of theirs are the same: the sums were done in another order."""
 
 ESTIMATED = "the tokens are an estimate: the provider told none"
+ESTIMATED_OUTPUT = "the output is an estimate: the answer broke off after the provider told of the prompt"
 NO_RAW_USAGE = "no raw usage was kept"
 UNREADABLE = "the line cannot be read"
 
@@ -123,8 +125,9 @@ class _Check:
     def _tokens(self, made: Audit) -> None:
         line = self.line
         if line.estimated:
-            made.unchecked[ESTIMATED] += 1
-            return
+            made.unchecked[ESTIMATED_OUTPUT if line.raw_usage else ESTIMATED] += 1
+            if not line.raw_usage:
+                return
         if not line.raw_usage and line.usage != Usage():
             made.unchecked[NO_RAW_USAGE] += 1
             return
@@ -135,7 +138,7 @@ class _Check:
         made.notes.extend(Note(self.session, line.id, note) for note in reading.notes)
         if reading.usage == line.usage:
             return
-        for name in _COUNTERS:
+        for name in _PROMPT if line.estimated else _COUNTERS:
             recorded, recomputed = getattr(line.usage, name), getattr(reading.usage, name)
             if recorded != recomputed:
                 self._differ(made, name, recorded, recomputed)

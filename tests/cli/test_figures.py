@@ -79,3 +79,8 @@ def test_one_thing_is_not_plural() -> None:
 
 def test_a_retry_says_when_why_and_how_often() -> None:
     assert retrying(4.0, "429", 2, 6) == "retrying in 4s (429), attempt 2 of 6"
+
+
+def test_a_retry_says_when_what_was_read_so_far_counts_for_nothing() -> None:
+    told = retrying(4.0, "broke off", 2, 6, void=True)
+    assert told == "retrying in 4s (broke off), attempt 2 of 6; what came of this answer is void"

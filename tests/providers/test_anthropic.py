@@ -310,6 +310,23 @@ async def test_an_endpoint_that_tells_no_usage_is_estimated_and_marked() -> None
     assert not call.usage.cache_reported
 
 
+@pytest.mark.parametrize("told", [{}, {"usage": None}, {"usage": {"output_tokens": None}}])
+async def test_a_whole_answer_whose_output_was_never_counted_is_estimated_beside_its_exact_prompt(
+    told: dict[str, Any],
+) -> None:
+    rest = (
+        event("content_block_delta", index=0, delta={"type": "text_delta", "text": "x" * 35}),
+        event("content_block_stop", index=0),
+        event("message_delta", delta={"stop_reason": "end_turn"}, **told),
+        event("message_stop"),
+    )
+    with LoopbackServer(lambda _: sse(*text_start(), *rest)) as server:
+        call, _ = await played(server)
+    assert call.estimated
+    assert (call.usage.output_tokens, call.usage.cache_read_tokens) == (len("Hello") * 8 // 4, 12032)
+    assert call.raw_usage["output_tokens"] == 1
+
+
 async def test_an_answer_is_whole_at_its_last_event_though_the_body_never_ends() -> None:
     with LoopbackServer(lambda _: sse(*answer(text("Hi."), usage=USAGE), cut=True)) as server:
         call, _ = await played(server)

@@ -13,7 +13,7 @@ from providers.pricing import Rates, price
 from providers.types import JSONObject, ModelRef, Parameters, Prefix, Usage
 from sessions.catalog import journal_path
 from sessions.records import CallLine, PrefixLine, Record
-from sessions.verify import ESTIMATED, NO_RAW_USAGE, UNREADABLE, Audit, audit
+from sessions.verify import ESTIMATED, ESTIMATED_OUTPUT, NO_RAW_USAGE, UNREADABLE, Audit, audit
 from tests.support.journals import AT, EPOCH, booked, session, write
 
 SONNET = "anthropic/claude-sonnet-5-5"
@@ -165,6 +165,7 @@ def test_a_call_that_is_booked_twice_is_found(tmp_path: Path) -> None:
     ("line", "reason"),
     [
         (call(raw={}, usage=Usage(input_tokens=9), estimated=True), ESTIMATED),
+        (call(usage=replace(USAGE, output_tokens=USAGE.output_tokens + 9), estimated=True), ESTIMATED_OUTPUT),
         (call(raw={}), NO_RAW_USAGE),
         (call(wire="carrier-pigeon"), "nothing here reads the usage of the wire 'carrier-pigeon'"),
         (call(wire=""), "no wire is known for it"),
@@ -182,6 +183,12 @@ def test_what_cannot_be_checked_is_counted_with_its_reason(
 ) -> None:
     made = audited(tmp_path, line)
     assert (made.disagreements, dict(made.unchecked)) == ([], {reason: 1})
+
+
+def test_the_prompt_of_an_answer_that_broke_off_is_checked_all_the_same(tmp_path: Path) -> None:
+    wrong = replace(USAGE, input_tokens=USAGE.input_tokens + 1, output_tokens=USAGE.output_tokens + 9)
+    made = audited(tmp_path, call(usage=wrong, estimated=True))
+    assert [one.field for one in made.disagreements] == ["input_tokens"]
 
 
 def test_the_price_of_an_estimate_is_checked_all_the_same(tmp_path: Path) -> None:
