@@ -97,3 +97,13 @@ def retrying(after: float, reason: str, attempt: int, attempts: int, *, void: bo
     """
     line = f"retrying in {seconds(after)} ({reason}), attempt {attempt} of {attempts}"
     return f"{line}; what came of this answer is void" if void else line
+
+
+def missed(cause: str, detail: str, count: int, cost: float | None) -> str:
+    """One line for a call that read less from the cache than it could have.
+
+    `cache miss: 84k re-billed ($0.31) · expired (idle 7 min, kept 5 min)`; `count` in tokens.
+    """
+    price = "cost unknown" if cost is None else dollars(cost)
+    name = cause.replace("_", " ")
+    return f"cache miss: {tokens(count)} re-billed ({price}) · {name}{f' ({detail})' if detail else ''}"

@@ -10,7 +10,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.events import CheckpointMade, Event, Retrying, TurnFinished
+from agent.events import CacheMissed, CheckpointMade, Event, Retrying, TurnFinished
 from agent.harmless import harmless
 from checkpoint.types import CheckpointError
 from cli import figures
@@ -110,6 +110,8 @@ def _follow(run: Run, event: Event) -> None:
             run.checkpoint = path
         case TurnFinished(stop_reason=reason, text=text):
             run.result, run.stop_reason, run.is_error, run.code = text, reason, False, ExitCode.DONE
+        case CacheMissed(cause, detail, tokens, cost):
+            print(f"note: {figures.missed(cause, detail, tokens, cost)}", file=sys.stderr)
         case Retrying(seconds, reason, attempt, attempts):
             print(f"note: {figures.retrying(seconds, reason, attempt, attempts)}", file=sys.stderr)
         case _:

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from agent.events import (
+    CacheMissed,
     CallFinished,
     CheckpointMade,
     Event,
@@ -107,6 +108,9 @@ class Screen:
             case Retrying(seconds, reason, attempt, attempts, void):
                 self._settle()
                 self.note(figures.retrying(seconds, reason, attempt, attempts, void=void))
+            case CacheMissed(cause, detail, tokens, cost):
+                self._settle()
+                self.note(figures.missed(cause, detail, tokens, cost))
             case CheckpointMade(number=number, files_off=files_off):
                 self._checkpoint = number
                 if files_off != self._files_off:

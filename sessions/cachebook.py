@@ -92,9 +92,12 @@ class CacheBook:
         miss = self.record.miss(
             prefix, chain, report.started, report.usage, told=told_cause(report.raw_usage)
         )
-        keeps = _keeps(prefix, self._planned or "")
+        given = self._planned
+        if given == "1h" and not report.usage.cache_write_tokens:
+            given = "5m"  # all of it was read: an entry keeps the lifetime with which it was written
+        keeps = _keeps(prefix, given or "")
         self.record.add(Sent(prefix, chain[-1], report.started, report.usage, keeps), chain)
-        return self._planned, miss
+        return given, miss
 
     def expected(self, prefix: Prefix, messages: Sequence[Message], now: float) -> int:
         """Tokens that a call with these messages should read from the cache."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.figures import ago, countdown, dollars, percent, plural, retrying, seconds, tokens
+from cli.figures import ago, countdown, dollars, missed, percent, plural, retrying, seconds, tokens
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,11 @@ def test_a_retry_says_when_why_and_how_often() -> None:
 def test_a_retry_says_when_what_was_read_so_far_counts_for_nothing() -> None:
     told = retrying(4.0, "broke off", 2, 6, void=True)
     assert told == "retrying in 4s (broke off), attempt 2 of 6; what came of this answer is void"
+
+
+def test_a_miss_says_how_much_what_it_cost_and_why() -> None:
+    line = missed("expired", "idle 7 min, kept 5 min", 84_000, 0.31)
+    assert line == "cache miss: 84k re-billed ($0.31) · expired (idle 7 min, kept 5 min)"
+    assert missed("affinity_or_eviction", "", 900, None) == (
+        "cache miss: 900 re-billed (cost unknown) · affinity or eviction"
+    )

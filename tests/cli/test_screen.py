@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from agent.events import (
+    CacheMissed,
     CheckpointMade,
     Event,
     Retrying,
@@ -189,3 +190,8 @@ def test_a_finished_command_keeps_the_end_of_its_output() -> None:
     paper.show(ToolFinished(CALL, "…", "9 lines · exit code 1", True))
     assert paper.text.endswith("  line 7\n  line 8\n  9 lines · exit code 1\n")
     assert "line 3" not in paper.text
+
+
+def test_a_cache_miss_is_told_in_one_line() -> None:
+    paper = Paper().show(CacheMissed("expired", "idle 7 min, kept 5 min", 84_000, 0.31))
+    assert "cache miss: 84k re-billed ($0.31) · expired" in paper.text
