@@ -257,8 +257,9 @@ def _characters(block: Block) -> int:
             return len(name) + len(arguments)
         case Image():
             return IMAGE
-        case Opaque(raw):
-            return len(raw)
+        case Opaque(raw, origin):
+            # The embedded model's tokens say once more what stands beside them as text.
+            return 0 if origin.wire == "local" else len(raw)
 
 
 def _length(event: StreamEvent) -> int:

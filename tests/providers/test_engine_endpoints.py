@@ -86,7 +86,7 @@ def user(id: str, words: str) -> Message:
 
 
 async def played(provider: Provider, asked: Request) -> AssistantTurn:
-    """The answer; asked for once more, as the loop does, where the engine had just closed an idle connection."""
+    """The answer; asked for again, as the loop does, where the engine had just closed an idle connection."""
     try:
         call = await once(provider, asked)
     except Unreachable:

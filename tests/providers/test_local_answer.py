@@ -7,13 +7,18 @@ from collections.abc import Iterable
 
 import pytest
 
+from providers.call import estimate
 from providers.errors import ServerFault
 from providers.local_answer import COMPUTED, LocalAnswer
-from providers.local_encoder import kept_tokens, maker
+from providers.local_encoder import ENCODER, kept_tokens, maker
 from providers.types import (
     JSON,
     Block,
+    Message,
+    ModelRef,
     Opaque,
+    Prefix,
+    Request,
     StopReason,
     StreamEvent,
     Text,
@@ -227,3 +232,14 @@ def test_the_tokens_are_one_json_object() -> None:
     [kept] = [block for block in answer.blocks if isinstance(block, Opaque)]
     assert json.loads(kept.raw) == {"tokens": [62]}
     assert kept.origin.wire == "local"
+
+
+def test_the_tokens_count_once_where_a_prompt_is_estimated() -> None:
+    def asked(*blocks: Block) -> Request:
+        prefix = Prefix(
+            model=ModelRef("local", "smollm2"), system="", tools=(), encoder=ENCODER, affinity_key="s"
+        )
+        return Request(prefix=prefix, messages=(Message("a", "assistant", blocks),))
+
+    said = Text("A sentence of some length.")
+    assert estimate(asked(said, kept_tokens(range(50), HERE)), 0) == estimate(asked(said), 0)
