@@ -32,7 +32,7 @@ from providers.lines import sent_events
 from providers.pricing import context_window
 from providers.provider import ModelInfo
 from providers.settings import ProviderSettings, key_of, required_key
-from providers.silence import Patience, attentive, awaited, patience_for
+from providers.silence import Patience, attentive, awaited, drain, patience_for
 from providers.types import JSONObject, ModelRef, Origin, Request
 
 if TYPE_CHECKING:
@@ -48,8 +48,6 @@ EVERY_SCHEME = ("http://", "https://", "all://")
 CONNECT_SECONDS = 10.0
 LIST_SECONDS = 30.0
 """How long the list of models may take."""
-DRAIN_SECONDS = 1.0
-"""How long to wait for the end of a body after its last event, to keep the connection for the next call."""
 
 
 def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], home: Path) -> Anthropic:
@@ -227,7 +225,7 @@ class Anthropic:
                 yield {**event, "type": kind}
                 if kind == "message_stop":
                     break
-            await _drain(body)
+            await drain(body)
 
     @contextmanager
     def _faults(self, *, begun: bool = False) -> Generator[None]:
@@ -268,18 +266,3 @@ class Anthropic:
 
 def _error_body(error: APIStatusError) -> JSONObject:
     return error.body if isinstance(error.body, dict) else {"error": str(error.body or "")}
-
-
-async def _drain(rest: AsyncIterator[object]) -> None:
-    """Read to the end of a body whose last event came, so that the connection can serve the next call.
-
-    Whatever goes wrong here, the answer was whole.
-    """
-    import asyncio
-
-    import httpx2
-
-    with suppress(TimeoutError, ValueError, OSError, httpx2.HTTPError, httpx2.StreamError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            async for _ in rest:
-                pass

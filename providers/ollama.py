@@ -42,7 +42,7 @@ from providers.ollama_messages import ENCODER, encode_messages, encode_tools
 from providers.openai_faults import WireError
 from providers.provider import ModelInfo
 from providers.settings import ProviderSettings
-from providers.silence import Patience, attentive, awaited, patience_for
+from providers.silence import Patience, attentive, awaited, drain, patience_for
 from providers.types import JSON, JSONObject, Origin, Request
 
 if TYPE_CHECKING:
@@ -217,8 +217,12 @@ class OllamaProvider:
         import httpx2
 
         try:
-            async for line in json_lines(attentive(response.aiter_bytes(), patience, self._silent)):
+            body = response.aiter_bytes()
+            async for line in json_lines(attentive(body, patience, self._silent)):
                 yield line
+                if answer.stop_reason is not None:
+                    await drain(body)
+                    return
         except httpx2.HTTPError as error:
             if answer.stop_reason is None:
                 raise StreamTruncated(

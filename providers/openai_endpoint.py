@@ -18,7 +18,7 @@ from providers.call import Accumulator, Call, StreamedCall
 from providers.counts import count, section
 from providers.effort import Effort
 from providers.endpoint import Endpoint, is_loopback
-from providers.errors import ProviderError, ServerFault, StreamTruncated
+from providers.errors import ProviderError, ServerFault, Stalled, StreamTruncated
 from providers.faults import stalled
 from providers.lines import DONE, event_data, json_object
 from providers.openai_client import make_client, not_this_wire, openai_fault
@@ -188,6 +188,9 @@ class OpenAIProvider:
                 if done or (self._wire.closes and answer.stop_reason is not None):
                     await _drain(chunks)
                     return
+        except Stalled:
+            if answer.stop_reason is None:  # else only the usage is missing, or the body's end
+                raise
         except httpx2.HTTPError as error:
             if answer.stop_reason is None:
                 raise StreamTruncated(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -24,6 +24,8 @@ THINKING = 300.0
 """Seconds, where a wire may send nothing while the model thinks."""
 LONGEST = 900.0
 """Seconds. Repeated stalls lengthen a wait up to here: a call has to end some day."""
+DRAIN_SECONDS = 1.0
+"""What the end of a body is waited for after its last event."""
 BYTES_A_SECOND = 40_000
 """What a slow line sends of a request, and about what a slow model reads of a prompt."""
 
@@ -105,3 +107,16 @@ async def attentive(
             return
         yield chunk
         seconds, begun = patience.between, True
+
+
+async def drain(body: AsyncIterator[object], seconds: float = DRAIN_SECONDS) -> None:
+    """Read to the end of a body whose last event came, so that its connection can serve the next call.
+
+    Whatever goes wrong here, the answer was whole.
+    """
+    import httpx2
+
+    with suppress(TimeoutError, ValueError, OSError, httpx2.HTTPError, httpx2.StreamError):
+        async with asyncio.timeout(seconds):
+            async for _ in body:
+                pass

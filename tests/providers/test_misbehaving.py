@@ -243,6 +243,16 @@ async def test_signs_of_life_between_events_are_no_part_of_the_answer(wire: Spea
 
 
 @each_wire
+async def test_an_answer_is_whole_at_its_last_event_though_the_connection_stays_open(
+    wire: Speaker, tmp_path: Path
+) -> None:
+    whole = wire.reply(wire.begin(), wire.say("whole"), wire.end(wire.done), hold=True)
+    made = await outcome(wire, whole, tmp_path)
+    assert (made.error, made.text) == (None, "whole")
+    assert (made.call.usage, made.call.estimated) == (wire.usage, False)
+
+
+@each_wire
 async def test_a_sign_of_life_is_a_byte_of_the_answer(wire: Speaker, tmp_path: Path) -> None:
     made = await outcome(wire, wire.reply(wire.idle(), hold=True), tmp_path, stall_seconds=STALL)
     assert isinstance(made.error, Stalled)
