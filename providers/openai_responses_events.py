@@ -118,7 +118,7 @@ class ResponseAccumulator:
         if not isinstance(kind, str) and "status" in event:
             return list(self._ended(event, event.get("status"), event))
         if kind == "error" or (kind is None and event.get("error")):
-            raise in_stream_fault(self._provider, event.get("error") or event)
+            raise in_stream_fault(self._provider, event)
         response = section(event, "response")
         match kind:
             case "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled":
@@ -234,8 +234,8 @@ class ResponseAccumulator:
     def _reconciled(self, output: list[JSONObject]) -> Iterator[StreamEvent]:
         """Take what the finished response holds and its stream did not bring, or not to its end."""
         unseen = list(self._items)
-        for place, raw in enumerate(output):
-            item = same_item(raw, place, unseen, self._items) or self._begin(raw, {})
+        for raw in output:
+            item = same_item(raw, unseen) or self._begin(raw, {})
             unseen = [other for other in unseen if other is not item]
             if not item.whole:
                 yield from self._settle(item, raw)

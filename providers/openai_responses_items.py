@@ -47,16 +47,14 @@ class Item:
         return {key: value for key, value in self.raw.items() if key not in held}
 
 
-def same_item(raw: JSONObject, place: int, unseen: list[Item], items: list[Item]) -> Item | None:
-    """The streamed item that `raw`, at this place of a finished response, is: by id, by place, by kind."""
+def same_item(raw: JSONObject, unseen: list[Item]) -> Item | None:
+    """The streamed item that `raw`, of a finished response, is: by id, else the next of its kind."""
     alike = [item for item in unseen if item.kind == raw.get("type")]
     for key in ("id", "call_id"):
         if wanted := raw.get(key):
             for item in alike:
                 if item.raw.get(key) == wanted:
                     return item
-    if place < len(items) and items[place] in alike:
-        return items[place]
     return next(iter(alike), None)
 
 

@@ -36,6 +36,7 @@ from providers.types import (
     Opaque,
     Request,
     StopReason,
+    Text,
     TextDelta,
     Thinking,
     ThinkingDelta,
@@ -119,6 +120,7 @@ async def test_a_captured_answer_is_whole_and_its_usage_split(opened: Open) -> N
     assert outcome.call.usage == Usage(
         input_tokens=1, cache_read_tokens=32, output_tokens=6, reported_prompt_tokens=33
     )
+    assert outcome.call.raw_usage["total_tokens"] == 39
     assert outcome.call.turn is not None
     assert outcome.call.turn.model.endswith(".gguf")
 
@@ -203,27 +205,60 @@ async def test_calls_streamed_side_by_side_keep_to_their_items(opened: Open) -> 
     assert outcome.tool_calls == (ToolCall("a", "ls", '{"p":1}'), ToolCall("b", "cat", '{"p":2}'))
 
 
+def step(kind: str, item: dict[str, Any], text: str = "", **at: Any) -> str:
+    """An event of a call's stream, told to be about the item that `at` names."""
+    if kind == "delta":
+        return event("response.function_call_arguments.delta", delta=text, **at)
+    begun = {**item, "arguments": "", "status": "in_progress"}
+    return event(f"response.output_item.{kind}", item=item if kind == "done" else begun, **at)
+
+
 async def test_a_proxy_that_gives_every_event_an_id_of_its_own_is_followed_by_index(opened: Open) -> None:
+    one, two = called("a", "ls", '{"p":1}', "x1"), called("b", "cat", '{"p":2}', "x2")
     pieces = [
-        event("response.output_item.added", output_index=0, item={**LS, "id": "x1", "arguments": ""}),
-        event("response.output_item.added", output_index=1, item={**said("", "x2"), "content": []}),
-        event("response.output_text.delta", output_index=1, item_id="x3", delta="Hi."),
-        event("response.function_call_arguments.delta", output_index=0, item_id="x4", delta='{"path"'),
-        event("response.function_call_arguments.delta", output_index=0, item_id="x5", delta=': "/srv"}'),
-        event("response.output_item.done", output_index=0, item={**LS, "id": "x6"}),
-        event("response.output_item.done", output_index=1, item=said("Hi.", "x7")),
+        step("added", one, output_index=0),
+        step("added", two, output_index=1),
+        step("delta", one, '{"p"', output_index=0, item_id="x3"),
+        step("delta", two, '{"p":2}', output_index=1, item_id="x4"),
+        step("delta", one, ":1}", output_index=0, item_id="x5"),
     ]
-    outcome = await replayed(opened, *pieces, ended({**LS, "id": "x8"}, said("Hi.", "x9")))
-    assert outcome.tool_calls == (ToolCall("a", "list_files", '{"path": "/srv"}'),)
-    assert outcome.text == "Hi."
-    assert shown(outcome) == '{"path": "/srv"}'
+    done = [{**one, "id": "x6", "arguments": ""}, {**two, "id": "x7", "arguments": ""}]
+    outcome = await replayed(opened, *pieces, ended(*done))
+    assert outcome.tool_calls == (ToolCall("a", "ls", '{"p":1}'), ToolCall("b", "cat", '{"p":2}'))
 
 
 async def test_a_server_that_calls_every_item_the_first_is_followed_by_id(opened: Open) -> None:
-    pieces = [*streamed(0, said("One.", "m1")), *streamed(0, called("a", "ls", "{}")), *streamed(0, LS)]
-    outcome = await replayed(opened, *pieces[:-1], ended())
-    assert outcome.text == "One."
-    assert [call.name for call in outcome.tool_calls] == ["ls", "list_files"]
+    one, two = called("a", "ls", '{"p":1}'), called("b", "cat", '{"p":2}')
+    pieces = [
+        step("added", one, output_index=0),
+        step("added", two, output_index=0),
+        step("delta", one, '{"p":1}', output_index=0, item_id=one["id"]),
+        step("delta", two, '{"p":2}', output_index=0, item_id=two["id"]),
+    ]
+    outcome = await replayed(opened, *pieces, ended())
+    assert outcome.tool_calls == (ToolCall("a", "ls", '{"p":1}'), ToolCall("b", "cat", '{"p":2}'))
+
+
+async def test_deltas_that_name_no_item_go_on_with_the_latest_open_one(opened: Open) -> None:
+    deltas = [event("response.output_text.delta", delta=word) for word in ("One ", "text.")]
+    outcome = await replayed(opened, *deltas, ended())
+    assert [each.text for each in blocks(outcome) if isinstance(each, Text)] == ["One text."]
+
+
+async def test_a_finished_response_that_lists_one_item_alone_ends_that_one(opened: Open) -> None:
+    first = event("response.output_item.added", item={**said("", "m1"), "content": []})
+    second = event("response.output_item.added", item={**said("", "m2"), "content": []})
+    pieces = [
+        event("response.output_text.delta", item_id=item, delta=text)
+        for item, text in (("m1", "One."), ("m2", "Tw"))
+    ]
+    outcome = await replayed(opened, first, second, *pieces, ended(said("Two.", "m2")))
+    assert [each.text for each in blocks(outcome) if isinstance(each, Text)] == ["One.", "Two."]
+
+
+async def test_an_item_whose_end_was_never_told_does_not_go_back_as_under_way(opened: Open) -> None:
+    outcome = await replayed(opened, *streamed(0, said("Hi."))[:-1], ended())
+    assert json.loads(blocks(outcome)[0].raw) == {"id": "msg_1", "type": "message", "role": "assistant"}
 
 
 async def test_arguments_count_as_they_are_in_the_end(opened: Open) -> None:

@@ -108,6 +108,19 @@ def test_an_items_own_fields_stand_around_its_text_and_its_call() -> None:
     }
 
 
+def test_an_items_own_fields_are_no_other_items() -> None:
+    frame = opaque(type="message", id="msg_1")
+    assert ["id" in item for item in encoded(message("assistant", frame, "one", "two"))] == [True, False]
+    (call,) = encoded(message("assistant", frame, ToolCall("a", "ls", "{}")))
+    assert "id" not in call
+    two_calls = (
+        opaque(type="function_call", id="fc_1"),
+        ToolCall("a", "ls", "{}"),
+        ToolCall("b", "ls", "{}"),
+    )
+    assert ["id" in item for item in encoded(message("assistant", *two_calls))] == [True, False]
+
+
 def test_reasoning_goes_back_with_its_keys_in_the_order_in_which_they_came() -> None:
     raw = '{"type":"reasoning","summary":[],"id":"rs_1","encrypted_content":"gA+/="}'
     (item, _) = encoded(message("assistant", Opaque(raw, HERE), "yes"))
