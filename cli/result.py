@@ -109,10 +109,10 @@ def _replace(path: Path, data: bytes) -> None:
 
     What is no regular file, such as a pipe, is written to. Raises OSError.
     """
-    path = path.resolve()
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
+    path = path.resolve()  # a link stays one
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
