@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.loopback import sse
+from tests.support.openai_server import OpenAIServer, answer
 from tests.support.played import Cli, cli_in
+from tests.support.program import program_in
 from tests.support.script import say
+from tests.support.wires import KEY
 
 CACHED = {"input_tokens": 10, "output_tokens": 5, "cache_read_tokens": 80, "cache_write_tokens": 10}
 
@@ -78,3 +82,25 @@ def test_own_rates_are_those_of_the_configuration(cli: Cli) -> None:
 
 def test_a_date_that_is_none_is_refused(cli: Cli) -> None:
     assert cli("stats", "--verify", "--since", "soon").code == 2
+
+
+def test_what_openrouter_says_it_charged_is_the_cost_in_every_face_and_agrees(tmp_path: Path) -> None:
+    usage = {
+        "prompt_tokens": 30,
+        "completion_tokens": 7,
+        "total_tokens": 37,
+        "cost": 0.00123,
+        "is_byok": False,
+    }
+    with OpenAIServer([sse(*answer("There.", **usage))]) as server:
+        agent = program_in(tmp_path, OPENROUTER_API_KEY=KEY)
+        agent.home.mkdir()
+        (agent.home / "config.toml").write_text(f'[providers.openrouter]\nbase_url = "{server.base_url}"\n')
+        ran = agent.ask("go", "-m", "openrouter/anthropic/claude-sonnet-5.5")
+    assert ran.json["cost_usd"] == 0.00123
+    (call,) = agent.lines("call")
+    assert (call["cost"], call["price"], call["wire"]) == (0.00123, "billed:openrouter", "openai-chat")
+    assert call["uncached_cost"] == pytest.approx((30 * 2 + 7 * 10) / 1e6)
+    assert agent("stats", "--json").json["total"]["cost_usd"] == 0.00123
+    audit = agent("stats", "--verify", "--json")
+    assert (audit.code, audit.json["unchecked"]) == (0, [])
