@@ -306,6 +306,15 @@ async def test_no_tool_call_comes_out_of_an_answer_that_broke_off() -> None:
     assert outcome.tool_calls == ()
 
 
+async def test_a_tool_call_that_was_never_finished_is_none_whatever_the_reason_says() -> None:
+    whole = answer(text("ab"), tool_use("t1", "list_files", {}))
+    unfinished = [*whole[:-3], *whole[-2:]]  # all but the call's own end
+    with BedrockServer([streamed(*unfinished)]) as server:
+        outcome = await played(at(server), request(ASKED))
+    assert outcome.tool_calls == ()
+    assert outcome.stop_reason == StopReason.END_TURN
+
+
 @pytest.mark.parametrize("cut", [False, True])
 async def test_an_answer_that_was_whole_stands_though_its_usage_never_came(cut: bool) -> None:
     with BedrockServer([streamed(*answer(text("abcd"), usage=None), cut=cut)]) as server:

@@ -191,6 +191,12 @@ def test_an_answer_that_broke_off_in_its_thinking_ends_before_it() -> None:
     assert encoded["messages"][1]["content"] == [{"text": "b"}]
 
 
+def test_results_stand_before_what_was_said_meanwhile() -> None:
+    said = (message("user", "a"), called("t1"), message("user", "wait"), result("t1"))
+    content = body(*said, left_out=frozenset({"cachePoint.messages"}))["messages"][2]["content"]
+    assert [next(iter(block)) for block in content] == ["toolResult", "text"]
+
+
 def test_a_tool_that_said_nothing_still_has_a_result() -> None:
     encoded = body(message("user", "a"), called("t1"), result("t1", " "))
     assert encoded["messages"][2]["content"][0]["toolResult"]["content"] == [{"text": "(no output)"}]
