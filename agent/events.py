@@ -73,6 +73,40 @@ class CacheMissed:
 
 
 @dataclass(frozen=True, slots=True)
+class Compacting:
+    """A summary of the conversation is being asked for. Stopping it leaves everything as it was."""
+
+    reason: str
+    """In a few words: `as you asked`, `the context window is 91% full`."""
+    tokens: int
+    """What the conversation fills, estimated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """A summary took the place of the conversation. Tokens are estimates."""
+
+    before: int
+    after: int
+    """Tokens that the next call sends, system prompt and tools included."""
+    anew: int
+    """Those of them that no cache can hold: all behind system prompt and tools."""
+    shortened: bool
+    """Whether the conversation had to be shortened to be read at all, so that no cache could serve it."""
+    cost: float | None = None
+    """US dollars for the summary; None where no price is known."""
+    anew_cost: float | None = None
+    """US dollars for what is read anew; None where no price is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotCompacted:
+    """The summary that was asked for did not come; everything is as it was."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointMade:
     number: int
     path: str
@@ -99,6 +133,9 @@ Event: TypeAlias = (
     | ToolFinished
     | Retrying
     | CacheMissed
+    | Compacting
+    | Compacted
+    | NotCompacted
     | CheckpointMade
     | TurnFinished
 )

@@ -52,9 +52,19 @@ class MessageAdded:
 @dataclass(frozen=True, slots=True)
 class CallMade:
     report: CallReport
+    sent: tuple[Message, ...] | None = None
+    """The messages that it sent, where they were not the conversation: a side request."""
 
 
-Fact: TypeAlias = MessageAdded | CallMade
+@dataclass(frozen=True, slots=True)
+class HistoryCompacted:
+    """From now on `summary` stands in the conversation for the messages that it replaced, in their place."""
+
+    summary: Message
+    replaced: tuple[Message, ...]
+
+
+Fact: TypeAlias = MessageAdded | CallMade | HistoryCompacted
 
 
 @dataclass(frozen=True, slots=True)

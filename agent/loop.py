@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from agent.compaction import Space
 from agent.events import Event, TurnFinished, TurnStarted
 from agent.host import Host
 from agent.modelcall import ModelCall
@@ -44,26 +45,43 @@ async def _steps(
 ) -> AsyncGenerator[Event]:
     yield TurnStarted(prompt.id)
     usage = Usage()
+    space = Space(state, host, rig, recorder)
     while True:
-        call = ModelCall(state, host, rig, recorder)
-        async with aclosing(call.events()) as events:
+        async with aclosing(space.before_call()) as events:
             async for event in events:
                 yield event
+        call, overflow = ModelCall(state, host, rig, recorder), None
+        try:
+            async with aclosing(call.events()) as events:
+                async for event in events:
+                    yield event
+        except ContextOverflow as error:
+            overflow = error
         usage += call.usage
         answer = call.answer
         if answer.stop_reason == StopReason.CONTEXT_EXCEEDED:
             await recorder.answer_open(_cut_off(answer))
-            raise ContextOverflow(
-                f"The conversation has filled the context window of {rig.prefix.model}. Nothing is lost: "
-                "/new starts a fresh conversation, /fork continues from an earlier point."
-            )
+            overflow = _filled(rig)
+        if overflow is not None:
+            async with aclosing(space.after(overflow)) as events:
+                async for event in events:
+                    yield event
+            continue
+        space.answered()
         if answer.stop_reason != StopReason.TOOL_USE or not answer.message.tool_calls:
             break
         async with aclosing(ToolRun(host, rig, recorder, answer.message.tool_calls).events()) as events:
             async for event in events:
                 yield event
     await recorder.answer_open(_cut_off(answer))
-    yield TurnFinished(usage, answer.stop_reason, answer.message.text)
+    yield TurnFinished(usage + space.usage, answer.stop_reason, answer.message.text)
+
+
+def _filled(rig: Rig) -> ContextOverflow:
+    return ContextOverflow(
+        f"The conversation has filled the context window of {rig.prefix.model}. Nothing is lost: "
+        "/compact sums it up, /new starts a fresh one, /fork continues from an earlier point."
+    )
 
 
 def _cut_off(answer: AssistantTurn) -> str:

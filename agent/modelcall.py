@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from agent.events import CallFinished, Event, Retrying
-from agent.host import CallReport, Host
+from agent.host import CallReport, Host, Purpose
 from agent.recording import Recorder
 from agent.rig import Rig
 from agent.settled import settled
@@ -82,12 +82,11 @@ class ModelCall:
         )
         return await self._host.before_call(request)
 
-    async def _book(self, call: Call, outcome: str, *, keep: bool) -> CallReport:
-        """Record the call, then (with `keep`) the message it made."""
+    def _report(self, call: Call, outcome: str, purpose: Purpose) -> CallReport:
         turn = call.turn
-        report = CallReport(
+        return CallReport(
             id=call.id,
-            purpose=self._rig.purpose,
+            purpose=purpose,
             model=turn.model if turn else self._rig.prefix.model.name,
             usage=call.usage,
             raw_usage=call.raw_usage,
@@ -99,22 +98,70 @@ class ModelCall:
             outcome=outcome,
             wire=self._rig.prefix.encoder.partition("/")[0],
         )
+
+    async def _book(self, call: Call, outcome: str, *, keep: bool) -> CallReport:
+        """Record the call, then (with `keep`) the message it made."""
+        turn = call.turn
+        report = self._report(call, outcome, self._rig.purpose)
         self.usage += report.usage
         await self._recorder.book(report)
         if turn is None or not keep:
-            self._answer = AssistantTurn(
-                message=Message("", "assistant", ()),
-                usage=call.usage,
-                stop_reason=StopReason.INTERRUPTED,
-                model=report.model,
-                call_id=call.id,
-                raw_usage=call.raw_usage,
-            )
+            self._answer = _nothing(call, report.model)
             return report
         self._answer = replace(turn, message=_with_own_ids(turn.message, self._state.messages))
         if self._answer.message.blocks:
             await self._recorder.add(self._answer.message, call.id)
         return report
+
+
+class SideCall(ModelCall):
+    """A call beside the conversation on the same prefix: neither what it sends nor its answer joins it."""
+
+    def __init__(
+        self,
+        state: AgentState,
+        host: Host,
+        rig: Rig,
+        recorder: Recorder,
+        sent: tuple[Message, ...],
+        most: int,
+    ) -> None:
+        """`sent` are its messages; its answer may have `most` tokens."""
+        super().__init__(state, host, rig, recorder)
+        self._sent = sent
+        self._most = most
+
+    async def _request(self, patience: float) -> Request:
+        ended = self._state.previous_end
+        request = Request(
+            prefix=self._rig.prefix,
+            messages=self._sent,
+            previous_end=ended if ended in {message.id for message in self._sent} else None,
+            patience=patience,
+        )
+        request = await self._host.before_call(request)
+        if request.output_limit <= self._most:
+            return request
+        return replace(request, max_output_tokens=self._most)
+
+    async def _book(self, call: Call, outcome: str, *, keep: bool) -> CallReport:
+        report = self._report(call, outcome, "compaction")
+        self.usage += report.usage
+        await self._recorder.book_aside(report, self._sent)
+        self._answer = call.turn or _nothing(call, report.model)
+        return report
+
+
+def _nothing(call: Call, model: str) -> AssistantTurn:
+    """The answer of a call that gave none."""
+    return AssistantTurn(
+        message=Message("", "assistant", ()),
+        usage=call.usage,
+        stop_reason=StopReason.INTERRUPTED,
+        model=model,
+        call_id=call.id,
+        raw_usage=call.raw_usage,
+    )
 
 
 def _with_own_ids(answer: Message, before: Sequence[Message]) -> Message:

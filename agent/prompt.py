@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from platform import system as platform_name
 
 from agent.harmless import harmless
 from agent.workspace import Workspace
+from providers.types import Message, Text
 
 SYSTEM = """\
 You are Cachet, a coding agent in a person's terminal. You work in their project with tools and finish the job
@@ -39,6 +40,9 @@ How to speak
 - The person reads plain terminal Markdown. A question is answered with an answer, not with edits.
 """
 
+OPENS = "<environment>"
+"""What the opening block begins with."""
+
 INSTRUCTIONS_LIMIT = 32_768
 """Characters of project instructions that are passed on, at most."""
 
@@ -57,7 +61,7 @@ def opening(workspace: Workspace, *, now: datetime, home: Path) -> str:
         *(f"Further directory: {path}" for path in workspace.added),
         _git_state(workspace.root),
     ]
-    parts = ["<environment>\n" + "\n".join(fact for fact in facts if fact) + "\n</environment>"]
+    parts = [f"{OPENS}\n" + "\n".join(fact for fact in facts if fact) + "\n</environment>"]
     room = INSTRUCTIONS_LIMIT
     for path in _instruction_files(workspace.root, home):
         text = harmless(path.read_text(encoding="utf-8", errors="replace"))[:room]
@@ -65,6 +69,12 @@ def opening(workspace: Workspace, *, now: datetime, home: Path) -> str:
         if text.strip():
             parts.append(f'<instructions from="{path}">\n{text.strip()}\n</instructions>')
     return "\n\n".join(parts)
+
+
+def opening_of(messages: Sequence[Message]) -> tuple[Text, ...]:
+    """The opening block with which a conversation begins; nothing in one that came from elsewhere."""
+    first = messages[0].blocks[:1] if messages else ()
+    return tuple(block for block in first if isinstance(block, Text) and block.text.startswith(OPENS))
 
 
 def _instruction_files(root: Path, home: Path) -> Iterator[Path]:

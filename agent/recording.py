@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from agent.host import CallMade, CallReport, Host, MessageAdded
+from agent.host import CallMade, CallReport, HistoryCompacted, Host, MessageAdded
 from agent.settled import settled
 from agent.state import AgentState
 from providers.call import new_id
@@ -38,6 +38,14 @@ class Recorder:
         """Count a model call. It was billed, so that it counts even where it can't be recorded now."""
         await settled(self._book(report))
 
+    async def book_aside(self, report: CallReport, sent: tuple[Message, ...]) -> None:
+        """Count a model call that is no part of the conversation, and sent these messages."""
+        await settled(self._book_aside(report, sent))
+
+    async def compact(self, summary: Message, replaced: tuple[Message, ...]) -> None:
+        """Let the summary stand for the conversation's first messages, which are `replaced`."""
+        await settled(self._compact(summary, replaced))
+
     async def answer_open(self, reason: str) -> None:
         """Answer every call of the last answer that has no result, so that the next request is whole."""
         await settled(self._answer_open(reason))
@@ -57,6 +65,16 @@ class Recorder:
         if report.answered and self._state.messages:
             self._state.previous_end = self._state.messages[-1].id
         await self._host.record(CallMade(report))
+
+    async def _book_aside(self, report: CallReport, sent: tuple[Message, ...]) -> None:
+        self._state.add(report.usage)
+        await self._host.record(CallMade(report, sent))
+
+    async def _compact(self, summary: Message, replaced: tuple[Message, ...]) -> None:
+        async with self._order:
+            await self._host.record(HistoryCompacted(summary, replaced))
+            self._state.messages[: len(replaced)] = [summary]
+            self._state.previous_end = None
 
     async def _answer_open(self, reason: str) -> None:
         for call in open_calls(self._state.messages):

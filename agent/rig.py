@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.host import Purpose
+from agent.room import Gauge
 from agent.tools.contract import FilesSeen
 from agent.tools.toolbox import Toolbox
 from agent.workspace import Workspace
@@ -28,3 +29,5 @@ class Rig:
     seen: FilesSeen = field(default_factory=FilesSeen)
     retry: Retry = field(default_factory=Retry)
     purpose: Purpose = "main"
+    gauge: Gauge | None = None
+    """How full the context window is. None: the conversation is never compacted by itself."""

@@ -8,7 +8,10 @@ from agent.events import (
     CacheMissed,
     CallFinished,
     CheckpointMade,
+    Compacted,
+    Compacting,
     Event,
+    NotCompacted,
     Retrying,
     ToolFinished,
     ToolOutput,
@@ -80,6 +83,20 @@ def event_object(event: Event, calls: Sequence[CallLine] = ()) -> dict[str, JSON
                 "tokens": tokens,
                 "cost_usd": cost,
             }
+        case Compacting(reason, tokens):
+            return {"type": "compacting", "reason": reason, "tokens": tokens}
+        case Compacted():
+            return {
+                "type": "compacted",
+                "tokens_before": event.before,
+                "tokens_after": event.after,
+                "tokens_anew": event.anew,
+                "shortened": event.shortened,
+                "cost_usd": event.cost,
+                "anew_cost_usd": event.anew_cost,
+            }
+        case NotCompacted(reason):
+            return {"type": "not_compacted", "reason": reason}
         case CheckpointMade(number, path, files_off):
             return {"type": "checkpoint_made", "number": number, "path": path, "files_off": files_off}
         case TurnFinished(usage, stop_reason, text):

@@ -10,10 +10,19 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.events import CacheMissed, CheckpointMade, Event, Retrying, TurnFinished
+from agent.events import (
+    CacheMissed,
+    CheckpointMade,
+    Compacted,
+    Compacting,
+    Event,
+    NotCompacted,
+    Retrying,
+    TurnFinished,
+)
 from agent.harmless import harmless
 from checkpoint.types import CheckpointError
-from cli import figures
+from cli import compaction, figures
 from cli.eventjson import event_object
 from cli.failure import ExitCode, complain
 from cli.options import OutputFormat
@@ -112,6 +121,8 @@ def _follow(run: Run, event: Event) -> None:
             run.result, run.stop_reason, run.is_error, run.code = text, reason, False, ExitCode.DONE
         case CacheMissed(cause, detail, tokens, cost):
             print(f"note: {figures.missed(cause, detail, tokens, cost)}", file=sys.stderr)
+        case Compacting() | Compacted() | NotCompacted():
+            print(f"note: {harmless(compaction.told(event))}", file=sys.stderr)
         case Retrying(seconds, reason, attempt, attempts):
             print(f"note: {figures.retrying(seconds, reason, attempt, attempts)}", file=sys.stderr)
         case _:

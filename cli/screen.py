@@ -14,7 +14,10 @@ from agent.events import (
     CacheMissed,
     CallFinished,
     CheckpointMade,
+    Compacted,
+    Compacting,
     Event,
+    NotCompacted,
     Retrying,
     ToolFinished,
     ToolOutput,
@@ -23,7 +26,7 @@ from agent.events import (
     TurnStarted,
 )
 from agent.harmless import harmless, one_line
-from cli import figures
+from cli import compaction, figures
 from cli.paint import Painter, coloured_diff, is_diff, shortened
 from cli.paragraphs import split
 from providers.types import StopReason, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallStarted
@@ -111,6 +114,9 @@ class Screen:
             case CacheMissed(cause, detail, tokens, cost):
                 self._settle()
                 self.note(figures.missed(cause, detail, tokens, cost))
+            case Compacting() | Compacted() | NotCompacted():
+                self._settle()
+                self.note(compaction.told(event))
             case CheckpointMade(number=number, files_off=files_off):
                 self._checkpoint = number
                 if files_off != self._files_off:
