@@ -73,19 +73,32 @@ class Habits:
 
     between_turns: Pauses = field(default_factory=lambda: Pauses(2.5, 1.0, 0.5, memory=40))
     within_turns: Pauses = field(default_factory=lambda: Pauses(19.6, 0.2, 0.2, memory=60))
+    lately_between: Pauses = field(default_factory=lambda: Pauses(3.0, 0.0, 0.0, memory=3))
+    lately_within: Pauses = field(default_factory=lambda: Pauses(3.0, 0.0, 0.0, memory=3))
+    """Of this session alone: a slow build makes one slow step after the other."""
 
     @property
     def chance(self) -> float:
         """The chance that the pause after a call is between five minutes and an hour."""
         ends, steps = self.between_turns, self.within_turns
         last = ends.total / (ends.total + steps.total)
-        return last * ends.chance + (1 - last) * steps.chance
+        after_turn = max(ends.chance, self.lately_between.chance)
+        after_step = max(steps.chance, self.lately_within.chance)
+        return last * after_turn + (1 - last) * after_step
 
     def after(self, seconds: float, *, within_turn: bool) -> Habits:
         """With one more pause of so many seconds, from one call's start to the next one's."""
         if within_turn:
-            return replace(self, within_turns=self.within_turns.after(seconds))
-        return replace(self, between_turns=self.between_turns.after(seconds))
+            return replace(
+                self,
+                within_turns=self.within_turns.after(seconds),
+                lately_within=self.lately_within.after(seconds),
+            )
+        return replace(
+            self,
+            between_turns=self.between_turns.after(seconds),
+            lately_between=self.lately_between.after(seconds),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ def play(script: str, wire: str, *, size: float = 1.0) -> Result:
         )
 
 
+WIRES = ("anthropic", "openai")
 HEAD = (
     "script | wire | calls | prompt | read | write | uncached | hit rate | re-billed | cost $ | ÷ oracle"
     " | all 5 min $ | all 1 h $ | no cache $"
@@ -108,12 +109,13 @@ def row(result: Result) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scripts", nargs="*", help="which scripts; all if left out")
+    parser.add_argument("--wire", choices=WIRES, action="append", help="only on this wire; repeatable")
     parser.add_argument("--size", type=float, default=1.0, help="run this part of each script")
     chosen = parser.parse_args()
     print(f"| {HEAD} |")
     print("|" + "---|" * (HEAD.count("|") + 1))
     for script in chosen.scripts or SCRIPTS:
-        for wire in ("anthropic", "openai"):
+        for wire in chosen.wire or WIRES:
             print(row(play(script, wire, size=chosen.size)), flush=True)
 
 
