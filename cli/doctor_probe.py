@@ -14,7 +14,7 @@ from providers.types import Message, ModelRef, Parameters, Prefix, Request, Text
 
 TOKENS = 5_000
 """What a request should hold: above 4,096, the highest minimum that a provider is known to ask for."""
-FEWER = 1_200
+FEWER = 1_000
 """What is enough where a cache keeps every token, as llama.cpp's does; reading a prompt takes long there."""
 EVERY_TOKEN = frozenset({"local", "ollama"})
 """The wires of such servers."""
@@ -22,7 +22,7 @@ CHARACTERS = 4
 """To a token, roughly; more in some languages and tokenizers."""
 ROOM = 0.7
 """The share of a small context window that a request may fill."""
-ANSWER = 64
+ANSWER = 32
 """Tokens that an answer may have."""
 REQUESTS = 3
 MARGIN = 1.25

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from providers.pricing import default_model, quote
+from providers.types import ModelRef
+from providers.vendors import VENDORS
 from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply
 from tests.support.played import Cli, cli_in
+
+HEADINGS = ["model", "context", "input", "output", "read", "write"]
 
 
 @pytest.fixture
@@ -24,15 +30,15 @@ def offered(cli: Cli) -> dict[str, list[str]]:
     return {row["provider"]: [model["model"] for model in row["models"]] for row in rows}
 
 
-def configure(cli: Cli, name: str, url: str) -> None:
+def configure(cli: Cli, name: str, url: str, more: str = "") -> None:
     cli.home.mkdir(exist_ok=True)
-    text = f'[providers.{name}]\nbase_url = "{url}"\napi_key = "key-of-a-test"\n'
+    text = f'[providers.{name}]\nbase_url = "{url}"\napi_key = "key-of-a-test"\n{more}'
     (cli.home / "config.toml").write_text(text)
     (cli.home / "config.toml").chmod(0o600)
 
 
 def test_the_embedded_model_is_listed_in_any_case(cli: Cli) -> None:
-    assert offered(cli) == {"local": ["local/smollm2"]}
+    assert offered(cli)["local"] == ["local/smollm2"]
     assert "local/smollm2" in cli("models").out
 
 
@@ -69,6 +75,72 @@ def test_of_a_long_list_the_table_shows_a_part_and_says_so(cli: Cli) -> None:
     assert "mine has 15 models more" in out
 
 
+def priced(cli: Cli) -> dict[str, Any]:
+    return {
+        model["model"]: model["prices"] for row in cli("models", "--json").json for model in row["models"]
+    }
+
+
+def line(out: str, name: str) -> str:
+    """The table's row of a model."""
+    return next(line for line in out.splitlines() if line.startswith(name))
+
+
+def test_prices_come_from_the_table_or_the_configuration_and_are_unknown_or_free_elsewhere(cli: Cli) -> None:
+    own = '[prices."openai/whisper-1"]\ninput = 6\noutput = 0.5\n'
+    with LoopbackServer(lambda request: listing("gpt-4o", "whisper-1", "no-such-model")) as server:
+        configure(cli, "openai", server.url, own)
+        prices, out = priced(cli), cli("models").out
+    known = quote(ModelRef("openai", "gpt-4o"))
+    assert known is not None
+    assert prices["openai/gpt-4o"]["input"] == known.rates.input
+    assert prices["openai/gpt-4o"]["cache_read"] == known.rates.cache_read
+    assert prices["openai/whisper-1"]["source"] == "override:openai/whisper-1"
+    assert prices["openai/no-such-model"] is None
+    assert prices["local/smollm2"]["source"] == "free"
+    assert line(out, "openai/whisper-1").split()[2:] == ["6", "0.5", "–", "–", "your", "price"]
+    assert line(out, "openai/no-such-model").split()[1:] == ["unknown", "unknown"]
+    assert line(out, "local/smollm2").split()[2] == "free"
+
+
+def test_the_default_is_marked_and_stands_first(cli: Cli) -> None:
+    default = default_model("openai")
+    assert default is not None
+    with LoopbackServer(lambda request: listing("gpt-4o", default)) as server:
+        configure(cli, "openai", server.url)
+        assert offered(cli)["openai"] == [f"openai/{default}", "openai/gpt-4o"]
+        out = cli("models").out
+    assert line(out, f"openai/{default}").startswith(f"openai/{default} *")
+    assert " *" not in line(out, "openai/gpt-4o")
+
+
+def test_a_window_that_the_endpoint_does_not_tell_comes_from_the_price_table(cli: Cli) -> None:
+    with LoopbackServer(lambda request: listing("gpt-4o")) as server:
+        configure(cli, "openai", server.url)
+        assert line(cli("models").out, "openai/gpt-4o").split()[1] == "128k"
+
+
+@pytest.mark.parametrize(("columns", "headings"), [(60, ["model", "context"]), (120, HEADINGS)])
+def test_the_table_fits_and_prices_give_way(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, columns: int, headings: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    long = "vendor/some-model-with-a-long-name-70b-instruct-2026-11-22:free"
+    with LoopbackServer(lambda request: listing("gpt-4o", long)) as server:
+        configure(cli, "openai", server.url)
+        lines = cli("models").out.splitlines()
+    assert lines[0].split() == headings
+    assert max(len(line.rstrip()) for line in lines) <= columns
+
+
+def test_a_local_server_that_listens_is_asked_without_being_set_up(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LoopbackServer(lambda request: listing("served")) as server:
+        monkeypatch.setenv(VENDORS["vllm"].base_url_variable, server.url)
+        assert offered(cli)["vllm"] == ["vllm/served"]
+
+
 @pytest.mark.parametrize("name", ["openai/gpt", "local/other", "smollm2", "ollama/"])
 def test_what_cannot_be_fetched_says_what_can(cli: Cli, name: str) -> None:
     ran = cli("models", "pull", name)
@@ -91,3 +163,21 @@ def test_a_model_is_pulled_through_ollama(cli: Cli, monkeypatch: pytest.MonkeyPa
         ran = cli("models", "pull", "ollama/tiny")
     assert (ran.code, server.requests[0].path) == (0, "/api/pull")
     assert "ollama/tiny is here" in ran.out
+    assert "100/100 bytes" in ran.out
+
+
+def test_a_model_that_ollama_cannot_fetch_is_an_error_with_its_cause(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (
+        b'{"status":"pulling manifest"}\n',
+        b'{"error":"pull model manifest: file does not exist"}\n',
+    )
+    with LoopbackServer(
+        lambda request: Reply(200, {"content-type": "application/x-ndjson"}, lines)
+    ) as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        ran = cli("models", "pull", "ollama/no-such-model")
+    assert ran.code != 0
+    assert "file does not exist" in ran.err
+    assert "is here" not in ran.out
