@@ -10,7 +10,7 @@ from rich.text import Text
 
 from agent.harmless import one_line
 from agent.permissions import Mode
-from cli import spending, switching, travel
+from cli import cache, spending, switching, travel
 from cli.desk import Desk
 from cli.tables import table
 from providers.errors import ConfigurationError
@@ -97,6 +97,7 @@ COMMANDS = (
     Command("effort", "how hard the model thinks", switching.effort, argument="[LEVEL]"),
     Command("cost", "tokens, cache hit rate and dollars of this session", spending.cost, anytime=True),
     Command("stats", "this session by model", spending.stats, anytime=True),
+    Command("cache", "what is cached, until when, what the next turn costs", cache.cache, anytime=True),
     Command("checkpoints", "the checkpoints of this session", travel.checkpoints, anytime=True),
     Command("rewind", "bring files and conversation back to a checkpoint", travel.rewind, argument="[N]"),
     Command("diff", "what changed in the files since a checkpoint", travel.diff, argument="[N]"),

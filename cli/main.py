@@ -146,6 +146,11 @@ def resume(
     fork: Annotated[
         bool, Option("--fork", metavar="", help="Go on in a copy; the session stays as it is.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        Option("--dry-run", metavar="", help="Only say what is still cached, and what going on will cost."),
+    ] = False,
+    as_json: Json = False,
 ) -> int | None:
     """Go on with a session, exactly where it was: a picker when none is named."""
     from cli.launch import launch
@@ -158,6 +163,13 @@ def resume(
         raise UsageProblem("--last takes the place of SESSION. Leave one of them out.")
     if path is None:
         return ExitCode.DONE
+    if dry_run:
+        from cli.cache import show
+
+        show(path, options.cwd, os.environ, as_json=as_json)
+        return ExitCode.DONE
+    if as_json:
+        raise UsageProblem("--json goes with --dry-run here. For a prompt's result: -p --output-format json")
     return launch(options, words[0] if words else None, session=path, fork=fork, environ=os.environ)
 
 

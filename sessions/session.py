@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.events import CacheMissed, CallFinished, CheckpointMade, Event, TurnFinished, TurnStarted
 from agent.host import CallMade, Fact, MessageAdded, Verdict
+from agent.lifetimes import Choice
 from agent.loop import run
 from agent.permissions import Policy
 from agent.prompt import SYSTEM, opening
@@ -31,6 +32,7 @@ from sessions.chronicle import Chronicle
 from sessions.gate import Gate
 from sessions.journal import JournalError, read
 from sessions.keeper import Keeper, Moment, RewindPlan, Rewound
+from sessions.outlook import Outlook, outlook
 from sessions.records import CallLine
 from sessions.rehydrate import Reached, rehydrate
 from sessions.setup import Limits, Setup
@@ -151,6 +153,15 @@ class Session:
         use to it.
         """
         return self._cache.warm_until(self.prefix, self.state.messages)
+
+    @property
+    def cache_choice(self) -> Choice | None:
+        """How the lifetime of the last call's end was chosen; None where the provider sells only one."""
+        return self._cache.choice
+
+    def outlook(self, prefix: Prefix, now: float) -> Outlook:
+        """What the next call would find in the cache on this prefix, and cost. `now`: since the epoch."""
+        return outlook(self._cache, prefix, self.state.messages, self.last_call, now)
 
     def reached(self, prefix: Prefix) -> CallLine | None:
         """The latest answered call of the live conversation on this prefix, whose prompt was cached then."""

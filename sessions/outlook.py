@@ -1,0 +1,81 @@
+"""What the next call will find in the provider's cache, and what it will cost, if it is made now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from providers.pricing import Rates, price
+from providers.types import Message, Prefix, Usage
+from sessions.cachebook import TWO_LIFETIMES, CacheBook
+from sessions.records import CallLine
+from sessions.rehydrate import Conversation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """Before the person's next words: they are new in any case."""
+
+    prefix: Prefix
+    prompt: int
+    """Tokens that the next call sends: the last prompt and its answer."""
+    held: int
+    """Tokens of them that the cache should still have; 0 where nothing is known of it."""
+    expires: float | None
+    """When what is kept expires, seconds since the epoch; None where the provider doesn't say."""
+    reported: bool
+    """Whether the provider has said anything about caching."""
+    hour: bool
+    """Whether what is new would be kept for an hour."""
+
+    @property
+    def new(self) -> int:
+        """Tokens to be read at full price, or written to the cache."""
+        return self.prompt - self.held
+
+    @property
+    def writes(self) -> bool:
+        """Whether the provider bills what it writes to its cache."""
+        return self.prefix.encoder.partition("/")[0] in TWO_LIFETIMES
+
+    @property
+    def usage(self) -> Usage:
+        """The next call's prompt as it will be billed."""
+        if not self.writes:
+            return Usage(input_tokens=self.new, cache_read_tokens=self.held)
+        long = self.new if self.hour else 0
+        return Usage(cache_write_tokens=self.new, cache_write_1h_tokens=long, cache_read_tokens=self.held)
+
+    def cost(self, rates: Mapping[str, Rates], now: float) -> float | None:
+        """US dollars for the next call's prompt; None where no price is known."""
+        priced = price(self.prefix.model, self.usage, at=now, overrides=rates)
+        return priced.cost if priced else None
+
+
+def outlook(
+    book: CacheBook, prefix: Prefix, messages: Sequence[Message], last: CallLine | None, now: float
+) -> Outlook:
+    """For a conversation that would go on with this prefix; `last` is its last answered call."""
+    prompt = last.usage.total_tokens if last and messages else 0
+    hour = prefix.parameters.cache_ttl == "1h" or (
+        prefix.parameters.cache_ttl == "auto" and book.choice is not None and book.choice.lifetime == "1h"
+    )
+    return Outlook(
+        prefix=prefix,
+        prompt=prompt,
+        held=min(book.expected(prefix, messages, now), prompt),
+        expires=book.warm_until(prefix, messages),
+        reported=last is not None and last.usage.cache_reported,
+        hour=hour,
+    )
+
+
+def outlook_of(told: Conversation, home: Path, now: float) -> Outlook | None:
+    """For a session that a journal tells of, its provider not asked; None where nothing was ever sent."""
+    if told.prefix is None:
+        return None
+    book = CacheBook(home)
+    book.remember(told)
+    last = next((call for call in reversed(told.calls) if call.purpose == "main" and call.answered), None)
+    return outlook(book, told.prefix, told.state.messages, last, now)

@@ -1,0 +1,105 @@
+"""What a person is told of the cache before they go on: `resume --dry-run` and `/cache`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.anthropic_server import AnthropicServer, text
+from tests.support.program import Program, program_in
+from tests.support.terminal import Terminal
+
+LAUNCHER = Path(__file__).parents[2] / "cachet.py"
+SONNET = "anthropic/claude-sonnet-4-5"
+LONG = "word " * 3000
+
+
+@pytest.fixture
+def server() -> Iterator[AnthropicServer]:
+    with AnthropicServer([(text("one"),), (text("two"),), (text("three"),)]) as serving:
+        yield serving
+
+
+@pytest.fixture
+def agent(tmp_path: Path, server: AnthropicServer) -> Program:
+    return program_in(tmp_path, ANTHROPIC_API_KEY="sk-test-0123456789abcdef", ANTHROPIC_BASE_URL=server.url)
+
+
+def aged(journal: Path, seconds: float) -> None:
+    """As if the session's calls were made so much earlier."""
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    for line in lines:
+        if line["kind"] == "call":
+            line["started"] -= seconds
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def dry_run(agent: Program) -> Any:
+    return agent("resume", agent.journal().stem, "--dry-run", "--json").json
+
+
+def test_a_warm_session_says_what_its_next_turn_reads_and_then_reads_it(
+    agent: Program, server: AnthropicServer
+) -> None:
+    agent.ask(LONG, "-m", SONNET)
+    before = agent.journal().read_bytes()
+    told = dry_run(agent)
+    assert agent.journal().read_bytes() == before
+    assert len(server.requests) == 1
+    assert told["warm"] is True
+    assert 0 < told["expires_in"] <= 3600
+    assert told["cost_usd"] > 0
+    agent("resume", agent.journal().stem, "-p", "on")
+    assert server.billed[-1]["cache_read_input_tokens"] == told["cache_read_tokens"]
+
+
+def test_a_session_whose_entry_expired_is_cold_and_its_next_turn_dear(agent: Program) -> None:
+    agent.ask(LONG, "-m", SONNET)
+    warm = dry_run(agent)
+    aged(agent.journal(), 7200)
+    cold = dry_run(agent)
+    assert (cold["warm"], cold["cache_read_tokens"]) == (False, 0)
+    assert cold["new_tokens"] == cold["prompt_tokens"] == warm["prompt_tokens"]
+    assert cold["cost_usd"] > 5 * warm["cost_usd"]
+
+
+def test_in_words_it_fits_sixty_columns(agent: Program) -> None:
+    agent.ask(LONG, "-m", SONNET)
+    ran = agent("resume", agent.journal().stem, "--dry-run", COLUMNS="60")
+    assert "warm for" in ran.out
+    assert "next turn reads" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 60
+
+
+def test_json_without_a_dry_run_is_refused_with_what_to_write(agent: Program) -> None:
+    agent.ask("hi", "-m", SONNET)
+    ran = agent("resume", agent.journal().stem, "--json")
+    assert ran.code == 2
+    assert "--dry-run" in ran.complaint
+
+
+@pytest.mark.terminal
+def test_the_chat_tells_what_is_cached_until_when_and_what_was_missed(
+    agent: Program, server: AnthropicServer
+) -> None:
+    with Terminal(
+        [sys.executable, str(LAUNCHER), "-m", SONNET], environ=dict(agent.environ), cwd=agent.project
+    ) as chat:
+        chat.wait_for("cache n/a")
+        chat.enter("/cache")
+        chat.wait_for("nothing is cached")
+        chat.paste(LONG)
+        chat.enter("")
+        chat.wait_for("one")
+        chat.enter("/cache")
+        chat.wait_for("No miss so far")
+        server.cache.entries.clear()
+        chat.enter("on")
+        chat.wait_for("cache miss:")
+        chat.enter("/cache")
+        chat.wait_for("affinity or eviction")
