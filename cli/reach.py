@@ -88,7 +88,8 @@ def _is_set_up(name: str, place: Place, config: Config) -> bool:
     settings = settings_of(name, config)
     vendor = VENDORS.get(name)
     variable = vendor.base_url_variable if vendor else f"{name.upper()}_BASE_URL"
-    if settings.base_url or place.environ.get(variable, "").strip() or name in _by_model(place, config):
+    moved = settings.base_url or (variable and place.environ.get(variable, "").strip())
+    if moved or name in _by_model(place, config):
         return True
     if name == BEDROCK:
         return name in config.providers or bool(place.environ.get(BEARER_TOKEN, "").strip())

@@ -14,7 +14,6 @@ from cli.config import Config
 from cli.doctor_check import Check, Finding, Level, blocking, examine, ok
 from cli.place import Place
 from providers.settings import ProviderSettings
-from providers.vendors import VENDORS
 from sessions.journal import Journal
 from sessions.records import SessionLine
 from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply
@@ -289,12 +288,11 @@ async def test_an_ollama_that_was_named_and_does_not_run_is_a_problem(tmp_path: 
     assert levels(await doctor_reach.ollama_server(here, Config(), 10.0), "ollama") == ["problem"]
 
 
-async def test_a_local_server_is_found_at_its_own_address(tmp_path: Path) -> None:
-    variable = VENDORS["lmstudio"].base_url_variable
+async def test_a_local_server_that_was_pointed_at_is_asked(tmp_path: Path) -> None:
     with LoopbackServer(listing) as server:
-        here = place(tmp_path, OLLAMA_HOST="127.0.0.1:1", **{variable: server.url})
+        here = place(tmp_path, OLLAMA_HOST="127.0.0.1:1", LITELLM_PROXY_API_BASE=server.url)
         found = await doctor_reach.endpoints(here, Config(), 10.0)
-    assert levels(found, "lmstudio") == ["ok"]
+    assert levels(found, "litellm") == ["ok"]
 
 
 async def test_an_endpoint_without_a_list_of_models_is_a_note(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from providers.pricing import default_model, quote
 from providers.types import ModelRef
-from providers.vendors import VENDORS
 from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply
 from tests.support.played import Cli, cli_in
 
@@ -133,12 +132,10 @@ def test_the_table_fits_and_prices_give_way(
     assert max(len(line.rstrip()) for line in lines) <= columns
 
 
-def test_a_local_server_that_listens_is_asked_without_being_set_up(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_local_server_that_was_pointed_at_is_asked(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     with LoopbackServer(lambda request: listing("served")) as server:
-        monkeypatch.setenv(VENDORS["vllm"].base_url_variable, server.url)
-        assert offered(cli)["vllm"] == ["vllm/served"]
+        monkeypatch.setenv("LITELLM_PROXY_API_BASE", server.url)
+        assert offered(cli)["litellm"] == ["litellm/served"]
 
 
 @pytest.mark.parametrize("name", ["openai/gpt", "local/other", "smollm2", "ollama/"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,6 +16,7 @@ from cli.reach import Reached, offer, within_reach
 from providers.errors import KeyRefused, MissingKey, Unreachable
 from providers.settings import ProviderSettings
 from providers.types import ModelRef
+from providers.vendors import VENDORS
 from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply
 
 NOWHERE: Mapping[str, str] = {
@@ -49,6 +53,12 @@ async def test_a_key_that_can_be_none_is_told_of_and_not_passed_over(tmp_path: P
 
 async def test_a_local_servers_key_does_not_say_that_it_runs(tmp_path: Path) -> None:
     assert await names(place(tmp_path, VLLM_API_KEY="key-of-a-test")) == {"local"}
+
+
+async def test_a_server_at_a_local_vendors_own_port_is_heard_without_being_set_up(tmp_path: Path) -> None:
+    address = urlsplit(VENDORS["lmstudio"].base_url)
+    with suppress(OSError), socket.create_server((address.hostname or "", address.port or 0)):
+        assert Reached("lmstudio", heard=True) in await within_reach(place(tmp_path), Config())
 
 
 async def test_the_provider_of_the_chosen_model_is_within_reach_without_a_key(tmp_path: Path) -> None:
