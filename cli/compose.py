@@ -52,6 +52,8 @@ def compose(place: Place, options: Options, config: Config) -> Setup:
             max_cost=options.max_cost,
             max_turns=options.max_turns,
             allow_unknown_cost=options.allow_unknown_cost,
+            max_missed_tokens=options.max_missed_tokens,
+            min_hit_rate=options.min_hit_rate,
         ),
     )
 

@@ -24,12 +24,12 @@ from agent.harmless import harmless
 from checkpoint.types import CheckpointError
 from cli import compaction, figures
 from cli.eventjson import event_object
-from cli.failure import ExitCode, complain
+from cli.failure import ExitCode, complain, exit_code
 from cli.options import OutputFormat
 from cli.rereading import rereading
 from cli.result import Run, leave_usage, result_object
 from providers.effort import Effort
-from providers.errors import CachetError
+from providers.errors import BudgetReached, CachetError
 from providers.types import JSON, ModelRef
 from sessions import begin
 from sessions.session import Session
@@ -89,6 +89,7 @@ async def _attempt(errand: Errand, run: Run) -> None:
                 _follow(run, event)
                 if errand.output_format is OutputFormat.STREAM_JSON:
                     _print(_json(event_object(event, session.calls)))
+        _judge(session, run)
     except (asyncio.CancelledError, KeyboardInterrupt):
         run.interrupted()
         complain(run.result)
@@ -102,6 +103,15 @@ async def _attempt(errand: Errand, run: Run) -> None:
             with suppress(CheckpointError):
                 run.checkpoint = run.checkpoint or _latest_checkpoint(run.session)
             await asyncio.shield(run.session.close())
+
+
+def _judge(session: Session, run: Run) -> None:
+    """The answer stands, but the run fails where it used the cache less than the person demands."""
+    try:
+        session.check_cache()
+    except BudgetReached as reached:
+        run.code = exit_code(reached)
+        complain(str(reached))
 
 
 async def _open(errand: Errand) -> Session:

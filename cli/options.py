@@ -90,6 +90,25 @@ class Options:
         int | None,
         Option(metavar="N", min=1, help="Stop after N model calls.", rich_help_panel=LIMITS),
     ] = None
+    max_missed_tokens: Annotated[
+        int | None,
+        Option(
+            metavar="N",
+            min=0,
+            help="Stop once so many tokens were paid for again.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None
+    min_hit_rate: Annotated[
+        float | None,
+        Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="With -p: fail if less of the prompts came from the cache (0.9).",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None
     print_: Annotated[
         bool,
         Option(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from providers.errors import BudgetReached, ConfigurationError
 from providers.pricing import Rates
-from providers.types import Request, StopReason
+from providers.types import Request, StopReason, Usage
 from sessions.projection import Projection, project
 from sessions.records import CallLine
 from sessions.setup import Limits
@@ -43,6 +43,9 @@ def cost_of(calls: Iterable[CallLine]) -> Cost:
 class UnknownCost(ConfigurationError):
     """A limit in dollars is set, and nobody knows what a call costs."""
 
+
+ANNOUNCED = frozenset({"model_changed", "parameters_changed", "compacted"})
+"""Misses that the person was told of before they happened."""
 
 LEAST_ANSWER = 256
 """Tokens. A call whose answer could not even have these is not made: its prompt would be paid for nothing."""
@@ -88,9 +91,39 @@ class Bill:
         """
         self.limit = None
         self._check_turns()
+        self._check_missed()
         if self.limits.max_cost is not None:
             self.limit = self._affordable(request, self.limits.max_cost, now)
         return self.limit
+
+    def check_cache(self) -> None:
+        """Raise BudgetReached where the run that ends now used the cache less than the person demands."""
+        self._check_missed()
+        least = self.limits.min_hit_rate
+        if least is None or not self.made:
+            return
+        rate = sum((call.usage for call in self.made), Usage()).cache_hit_rate
+        if rate is None:
+            raise BudgetReached(
+                f"--min-hit-rate {least:.0%} cannot be judged: {self.made[-1].model} says nothing about its "
+                "cache. Leave it out for this model, or try: agent doctor cache"
+            )
+        if rate < least:
+            raise BudgetReached(
+                f"The cache hit rate was {rate:.1%}, --min-hit-rate is {least:.1%}. "
+                f"What was missed: agent resume {self.session}, then /cache"
+            )
+
+    def _check_missed(self) -> None:
+        most = self.limits.max_missed_tokens
+        missed = [call.miss for call in self.made if call.miss and call.miss.cause not in ANNOUNCED]
+        tokens = sum(miss.tokens for miss in missed)
+        if most is not None and tokens > most:
+            raise BudgetReached(
+                f"{tokens:,} tokens were paid for again though the cache could have had them "
+                f"({', '.join(sorted({miss.cause for miss in missed}))}): --max-missed-tokens is {most:,}, "
+                f"{self._spent()} is spent. {self._go_on}"
+            )
 
     def check_cut(self, stop_reason: str) -> None:
         """Raise BudgetReached where the last answer ended because no more of it could be paid for."""

@@ -163,6 +163,10 @@ class Session:
         """What the next call would find in the cache on this prefix, and cost. `now`: since the epoch."""
         return outlook(self._cache, prefix, self.state.messages, self.last_call, now)
 
+    def check_cache(self) -> None:
+        """Raises BudgetReached where this run used the cache less than its limits demand."""
+        self._bill.check_cache()
+
     def reached(self, prefix: Prefix) -> CallLine | None:
         """The latest answered call of the live conversation on this prefix, whose prompt was cached then."""
         found = self._reached.get(prefix)

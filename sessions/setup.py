@@ -47,6 +47,10 @@ class Limits:
     max_turns: int | None = None
     allow_unknown_cost: bool = False
     """Make calls whose price is not known, and count them as 0 dollars."""
+    max_missed_tokens: int | None = None
+    """Tokens that may be paid for again where the cache could have had them; what was announced is free."""
+    min_hit_rate: float | None = None
+    """The share of the prompt tokens, from 0 to 1, that must have come from the cache when the run ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
