@@ -100,6 +100,7 @@ async def _resumed(setup: Setup, path: Path, journal: Journal, switch: Switch) -
         reached=old.reached,
         cache=_cache_book(setup, old),
         left=old.prefix if prefix != old.prefix else None,
+        seen=old.seen,
     )
     if answers := _interrupted(old):
         await session.adopt(answers)
@@ -130,6 +131,7 @@ def _new(
         reached=old.reached if old else None,
         cache=_cache_book(setup, old),
         left=old.prefix if old and prefix != old.prefix else None,
+        seen=old.seen if old else None,
     )
 
 

@@ -142,10 +142,10 @@ class Chronicle:
         )
         await self._write(line, sync=True)
 
-    async def note(self, topic: str, text: str, data: JSONObject | None = None) -> None:
+    async def note(self, topic: str, text: str, data: JSONObject | None = None, *, sync: bool = True) -> None:
         body: dict[str, JSON] = dict(data or {})
         line = NoteLine(id=new_id("note"), parent=self.head, at=_now(), topic=topic, text=text, data=body)
-        await self._write(line, sync=True)
+        await self._write(line, sync=sync)
 
     def close(self) -> None:
         if self._journal is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent.permissions import Rule
 from agent.state import AgentState
@@ -19,6 +20,7 @@ from sessions.records import (
     Record,
     SessionLine,
 )
+from sessions.seen import versions_seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Conversation:
     rules: tuple[Rule, ...]
     """Permissions granted in this session."""
     notes: tuple[NoteLine, ...]
+    seen: Mapping[Path, tuple[int, int]]
+    """The files that the live conversation has seen: which version of each (`sessions.seen`)."""
     dangling: tuple[ToolCall, ...]
     """Calls at the conversation's end that still need a result before anything can be sent."""
     repairs: tuple[str, ...]
@@ -83,6 +87,7 @@ def rehydrate(records: Iterable[Record]) -> Conversation:
     origin = first.origin if first else None
     prefix = next((line.prefix for line in reversed(lines) if isinstance(line, PrefixLine)), None)
     reached = _reached(lines, live)
+    told = {line.message.id for line in tree.chain(tree.head)}
     present = reached.get(prefix)
     return Conversation(
         session=first.session if first else "",
@@ -103,6 +108,7 @@ def rehydrate(records: Iterable[Record]) -> Conversation:
         title=next((note.text for note in reversed(notes) if note.topic == "title"), ""),
         rules=tuple(rule for note in notes if (rule := _rule(note))),
         notes=notes,
+        seen=versions_seen(note for note in notes if note.parent in told),
         dangling=live.dangling,
         repairs=live.repairs,
         tree=tree,

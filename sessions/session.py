@@ -35,6 +35,7 @@ from sessions.keeper import Keeper, Moment, RewindPlan, Rewound
 from sessions.outlook import Outlook, outlook
 from sessions.records import CallLine
 from sessions.rehydrate import Reached, rehydrate
+from sessions.seen import TOPIC, Versions, news
 from sessions.setup import Limits, Setup
 from sessions.switch import Switch
 
@@ -63,6 +64,7 @@ class Session:
         reached: Mapping[Prefix | None, Reached] | None = None,
         cache: CacheBook | None = None,
         left: Prefix | None = None,
+        seen: Versions | None = None,
     ) -> None:
         self._setup = setup
         self.id = session_id
@@ -84,7 +86,8 @@ class Session:
         self._keeper = keeper
         self._redactor = Redactor.of(setup.environ, setup.secrets)
         self._environment = child_environment(setup.environ, pass_env=setup.pass_env)
-        self._seen = FilesSeen()
+        self._seen = FilesSeen(dict(seen or {}))
+        self._seen_noted: Versions = {}
         self._pending_context: list[str] = []
         self._context_sent = 0
         """How many of these stand before the prompt that is being sent."""
@@ -272,6 +275,10 @@ class Session:
     async def _finish_turn(self, prompt: str) -> Snapshot:
         await asyncio.to_thread(self._cache.turn_ended)
         snapshot = await self._keeper.snapshot(self._moment(prompt))
+        if told := news(self._seen_noted, self._seen.versions):
+            # The line of the checkpoint, which follows, takes it along to the disk.
+            await self._chronicle.note(TOPIC, "", told, sync=False)
+            self._seen_noted = dict(self._seen.versions)
         await self._chronicle.checkpoint(snapshot)
         return snapshot
 
@@ -342,7 +349,7 @@ class Session:
         if conversation:
             await self._cut_after(snapshot.message, f"rewind to checkpoint {number}")
         if files:
-            self._seen.versions.clear()
+            self._seen.versions, self._seen_noted = {}, {}
         if files and not conversation:
             self.add_context(f"[The person brought the files back to how they were at checkpoint {number}.]")
         if conversation and not files:
@@ -373,6 +380,7 @@ class Session:
         self.state.turn_count = told.state.turn_count
         self._reached = dict(told.reached)
         self._cache.record.rewound()
+        self._seen.versions, self._seen_noted = dict(told.seen), told.seen
         self.state.previous_end = self._previous_end()
 
     def after(self, switch: Switch) -> Prefix:

@@ -73,7 +73,8 @@ def test_another_effort_on_resume_is_a_switch_that_says_what_it_costs(agent: Pro
         ran = agent("resume", "--last", "-p", "more", "--effort", "high", **where)
         assert efforts(server) == ["low", "high"]
     assert ran.code == 0
-    (note,) = ran.notes
+    note, miss = ran.notes
+    assert miss.startswith("cache miss: ")
     assert note.startswith(f"{SONNET} with effort high has nothing of this conversation in its cache: its ")
     assert "tokens anew ($0.0" in note
     assert [line["parameters"]["effort"] for line in agent.lines("prefix")] == ["low", "high"]
@@ -84,7 +85,8 @@ def test_another_model_on_resume_says_what_it_costs(agent: Program) -> None:
         where = {"ANTHROPIC_BASE_URL": server.url}
         agent.ask("hi", "-m", SONNET, **where)
         ran = agent("resume", "--last", "-p", "more", "-m", "anthropic/claude-opus-5-5", **where)
-    (note,) = ran.notes
+    note, miss = ran.notes
+    assert "model changed" in miss
     assert note.startswith("anthropic/claude-opus-5-5 has nothing of this conversation in its cache")
     assert ran.out == "two\n"
 
