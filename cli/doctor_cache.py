@@ -79,11 +79,10 @@ async def _diagnose(wish: str | None, *, yes: bool, as_json: bool) -> int:
     provider = place.provider(model.provider, config)
     try:
         plan = await _plan(model, provider, config)
-        unasked = yes or plan.free
-        if not (unasked or _agreed(plan)):
+        if not (yes or plan.free or _agreed(plan)):
             print("Nothing was sent.")
             return ExitCode.DONE
-        if unasked and not as_json:
+        if (yes or plan.free) and not as_json:
             print_text(plan.line)
         aside = Aside(place.home, place.project, "doctor", config.prices)
         try:
@@ -111,8 +110,9 @@ def _agreed(plan: Plan) -> bool:
     """Whether the person agrees to what it costs. Raises UsageProblem where nobody can be asked."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageProblem(f"This would send {plan.line} To do it without a question: add --yes")
+    print_text(plan.line)
     try:
-        return input(f"This sends {plan.line} Go on? [y/N] ").strip().lower() in ("y", "yes")
+        return input("Send them? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         return False
 

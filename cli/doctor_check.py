@@ -43,7 +43,7 @@ class Check:
 
     thing: str
     look: Callable[[], Awaitable[Findings]]
-    seconds: float = 5.0
+    seconds: float = 20.0
 
 
 def ok(thing: str, said: str) -> Finding:
@@ -99,7 +99,7 @@ async def _looked(check: Check) -> Findings:
         async with asyncio.timeout(check.seconds):
             return tuple(await check.look())
     except TimeoutError:
-        return (problem(check.thing, f"no answer within {figures.seconds(check.seconds)}", _SLOW),)
+        return (problem(check.thing, f"no answer within {figures.seconds(check.seconds)}.", _SLOW),)
     except Exception as error:  # a check that fails is a finding; the others must still be told
         return (problem(check.thing, explain(error)),)
 

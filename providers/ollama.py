@@ -276,6 +276,11 @@ class OllamaProvider:
     def _fault(
         self, status: int, said: str, model: str, *, retry_after: float | None = None
     ) -> ProviderError:
+        if "pull model manifest" in said:
+            return ModelNotFound(
+                f"Ollama cannot fetch {model} ({said}). Look its name up at https://ollama.com/search",
+                status=404,
+            )
         if status == 404 and "model" in said:
             return ModelNotFound(
                 f"Ollama does not have {model} ({said}). Fetch it with: ollama pull {model}", status=404

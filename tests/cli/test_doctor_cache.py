@@ -266,7 +266,7 @@ def test_a_person_is_asked_with_the_price_in_front_of_them(tmp_path: Path, answe
         environ = {name: value for name, value in person.environ.items() if name != "COLUMNS"}
         argv = [str(AGENT), "doctor", "cache"]
         with Terminal(argv, environ=environ, cwd=person.project, columns=60) as terminal:
-            terminal.wait_for("at most about $0.0", "Go on? [y/N]")
+            terminal.wait_for("at most about $0.0", "Send them? [y/N]")
             terminal.type(f"{answer}\r")
             assert terminal.wait_exit() == 0
             assert ("Nothing was sent." in terminal.text) is (sent == 0)

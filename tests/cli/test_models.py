@@ -175,6 +175,6 @@ def test_a_model_that_ollama_cannot_fetch_is_an_error_with_its_cause(
     ) as server:
         monkeypatch.setenv("OLLAMA_HOST", server.url)
         ran = cli("models", "pull", "ollama/no-such-model")
-    assert ran.code != 0
-    assert "file does not exist" in ran.err
+    assert ran.code == 4
+    assert "Ollama cannot fetch no-such-model (pull model manifest: file does not exist)" in ran.err
     assert "is here" not in ran.out
