@@ -68,6 +68,17 @@ Fact: TypeAlias = MessageAdded | CallMade | HistoryCompacted
 
 
 @dataclass(frozen=True, slots=True)
+class Lane:
+    """A sub-agent's conversation beside the main one, in the same ledger."""
+
+    id: str
+    title: str
+    """The job in a few words, as the model put them."""
+    call_id: str
+    """The tool call that asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a tool call may run. `reason` is what the model reads when it may not."""
 
@@ -100,4 +111,17 @@ class Host(Protocol):
 
     def redact(self, text: str) -> str:
         """The text without secrets, for the model and the journal."""
+        ...
+
+    def lane(self, lane: Lane) -> LaneHost:
+        """The host of a sub-agent: it records beside this conversation, and spends from the same purse."""
+        ...
+
+
+class LaneHost(Host, Protocol):
+    """What the loop of a sub-agent awaits."""
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars that its calls cost so far; None where a part is unknown."""
         ...

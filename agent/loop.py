@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from agent.compaction import Space
+from agent.crew import Crew
 from agent.events import Event, TurnFinished, TurnStarted
 from agent.host import Host
 from agent.modelcall import ModelCall
@@ -46,6 +47,7 @@ async def _steps(
     yield TurnStarted(prompt.id)
     usage = Usage()
     space = Space(state, host, rig, recorder)
+    crew = None if rig.purpose == "task" else Crew(run, state, host, rig)
     while True:
         async with aclosing(space.before_call()) as events:
             async for event in events:
@@ -70,11 +72,12 @@ async def _steps(
         space.answered()
         if answer.stop_reason != StopReason.TOOL_USE or not answer.message.tool_calls:
             break
-        async with aclosing(ToolRun(host, rig, recorder, answer.message.tool_calls).events()) as events:
+        async with aclosing(ToolRun(host, rig, recorder, answer.message.tool_calls, crew).events()) as events:
             async for event in events:
                 yield event
     await recorder.answer_open(_cut_off(answer))
-    yield TurnFinished(usage + space.usage, answer.stop_reason, answer.message.text)
+    usage += space.usage
+    yield TurnFinished(usage + crew.usage if crew else usage, answer.stop_reason, answer.message.text)
 
 
 def _filled(rig: Rig) -> ContextOverflow:

@@ -24,6 +24,8 @@ class AgentState:
     """Id of the last message that the latest model call sent: the next call's cache breakpoint."""
     patience: float = 1.0
     """How many times as long as usual this endpoint may be silent: more than 1 once it proved to be slow."""
+    parent: AgentState | None = None
+    """Of a sub-agent's conversation the one that asked for it: what is billed here counts there too."""
 
     def add(self, usage: Usage) -> None:
         """Book one model call."""
@@ -34,6 +36,8 @@ class AgentState:
         self.total_cache_write_1h_tokens += usage.cache_write_1h_tokens
         self.total_reasoning_tokens += usage.reasoning_tokens
         self.total_reported_prompt_tokens += usage.reported_prompt_tokens
+        if self.parent is not None:
+            self.parent.add(usage)
 
     @property
     def usage(self) -> Usage:

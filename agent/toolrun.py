@@ -8,13 +8,15 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.crew import Crew
 from agent.events import Event, ToolFinished, ToolOutput, ToolStarted
 from agent.harmless import harmless
 from agent.host import Host
 from agent.recording import Recorder
 from agent.rig import Rig
-from agent.tools.contract import Arguments, BadArguments, Intent, Outcome, Tool, ToolContext
+from agent.tools.contract import Arguments, BadArguments, Delegate, Intent, Job, Outcome, Tool, ToolContext
 from providers.call import new_id
+from providers.errors import BudgetReached, ConfigurationError
 from providers.types import Message, ToolCall, ToolResult
 
 MOVED = "While this waited for permission, its path came to lead somewhere else. Look again, then repeat it."
@@ -47,11 +49,20 @@ class Unready:
 class ToolRun:
     """Answers every call of one message; left before its end, it leaves the rest for the loop to answer."""
 
-    def __init__(self, host: Host, rig: Rig, recorder: Recorder, calls: tuple[ToolCall, ...]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        rig: Rig,
+        recorder: Recorder,
+        calls: tuple[ToolCall, ...],
+        crew: Crew | None = None,
+    ) -> None:
+        """`crew` are the sub-agents that tools may have do a job."""
         self._host = host
         self._rig = rig
         self._recorder = recorder
         self._calls = calls
+        self._crew = crew
 
     async def events(self) -> AsyncGenerator[Event]:
         for batch in _batches(self._calls, self._prepare):
@@ -120,10 +131,13 @@ class ToolRun:
             scratch=self._rig.scratch,
             seen=self._rig.seen,
             emit=emit,
+            delegate=self._delegate(item.call, emit),
         )
         try:
             try:
                 outcome = await item.tool.run(item.arguments, context)
+            except (BudgetReached, ConfigurationError):
+                raise  # a sub-agent's call that must not be made ends the turn, as the turn's own would
             except BadArguments as error:
                 outcome = Outcome(text=str(error), display=str(error), is_error=True)
             except Exception as error:  # a tool's fault is the model's to read, not the turn's end
@@ -132,6 +146,16 @@ class ToolRun:
             queue.put_nowait(await self._finish(item.call, outcome))
         finally:
             queue.put_nowait(None)
+
+    def _delegate(self, call: ToolCall, emit: Callable[[str], None]) -> Delegate | None:
+        crew = self._crew
+        if crew is None:
+            return None
+
+        async def delegate(job: Job) -> Outcome:
+            return await crew.work(call, job, emit)
+
+        return delegate
 
     async def _finish(self, call: ToolCall, outcome: Outcome) -> ToolFinished:
         """Record the result, without secrets and control sequences, and tell it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from providers.counts import count
@@ -39,10 +40,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A conversation's answers in order."""
+    """A conversation's answers in order, and those of its sub-agents."""
 
     steps: tuple[Step, ...]
     context_window: int | None = None
+    tasks: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
+    """By the prompt with which a sub-agent's conversation begins."""
+
+    def answers(self, prompt: str) -> tuple[Step, ...]:
+        """The answers in the conversation that begins with this prompt."""
+        return self.tasks.get(prompt, self.steps)
 
 
 def read_script(path: Path) -> Script:
@@ -54,10 +61,18 @@ def read_script(path: Path) -> Script:
     except ValueError as error:
         raise ConfigurationError(f"The script {path} is not JSON: {error}.") from error
     top = _Object(str(path), value)
-    top.only("steps", "context_window")
-    steps = top.objects("steps", required=True)
+    top.only("steps", "context_window", "tasks")
     window = top.number("context_window", 0)
-    return Script(tuple(_step(each, index) for index, each in enumerate(steps)), int(window) or None)
+    return Script(_steps(top), int(window) or None, dict(map(_task, top.objects("tasks"))))
+
+
+def _task(task: _Object) -> tuple[str, tuple[Step, ...]]:
+    task.only("prompt", "steps")
+    return task.text("prompt", required=True), _steps(task)
+
+
+def _steps(owner: _Object) -> tuple[Step, ...]:
+    return tuple(_step(each, index) for index, each in enumerate(owner.objects("steps", required=True)))
 
 
 def _step(step: _Object, index: int) -> Step:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 
 from providers.call import Call, StreamedCall
@@ -45,13 +46,16 @@ def connect(
 
 
 class ScriptedProvider:
-    """Plays step n to a conversation that holds n answers, so that a resumed session goes on where it was."""
+    """Plays step n to a conversation that holds n answers, so that a resumed session goes on where it was.
+
+    A sub-agent's conversation, known by the prompt that it begins with, may have steps of its own.
+    """
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.encoder = ENCODER
         self._folder = folder
-        self._failed: dict[tuple[str, int], int] = {}
+        self._failed: dict[tuple[str, str, int], int] = {}
         """How often a step that fails some times has failed."""
 
     def stream(self, request: Request) -> Call:
@@ -79,19 +83,21 @@ class ScriptedProvider:
         path = self._folder / model
         script = read_script(path)
         index = sum(message.role == "assistant" for message in request.messages)
-        if index >= len(script.steps):
+        prompt = _prompt(request)
+        steps = script.answers(prompt)
+        if index >= len(steps):
             raise RequestRejected(
-                f"The script {path} is over: it has {len(script.steps)} steps, and the conversation asks for "
+                f"The script {path} is over: it has {len(steps)} steps, and the conversation asks for "
                 f"step {index + 1}. Add a step, or go back a turn with: /undo"
             )
-        step = script.steps[index]
-        fails = self._fails(step, (model, index))
+        step = steps[index]
+        fails = self._fails(step, (model, prompt if prompt in script.tasks else "", index))
         if fails and step.failure and not (step.thinking or step.text or step.tool_calls or step.usage):
             raise http_fault(self.name, step.failure.status, step.failure.message, kind=step.failure.kind)
         async with aclosing(self._events(step, fails=fails)) as events:
             yield events
 
-    def _fails(self, step: Step, place: tuple[str, int]) -> bool:
+    def _fails(self, step: Step, place: tuple[str, str, int]) -> bool:
         """Whether this try of a step fails; counts it."""
         if step.failure is None:
             return False
@@ -107,6 +113,13 @@ class ScriptedProvider:
             yield {"usage": step.usage}
             raise http_fault(self.name, step.failure.status, step.failure.message, kind=step.failure.kind)
         yield {"usage": step.usage or dict.fromkeys(COUNTS, 0), "stop_reason": step.stop_reason}
+
+
+def _prompt(request: Request) -> str:
+    """The last text that was said before the conversation's first answer."""
+    before = takewhile(lambda message: message.role != "assistant", request.messages)
+    texts = [block.text for message in before for block in message.blocks if isinstance(block, Text)]
+    return texts[-1] if texts else ""
 
 
 def _deltas(step: Step) -> Iterator[JSONObject]:

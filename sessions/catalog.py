@@ -15,7 +15,7 @@ from providers.types import Message, Text, Usage
 from sessions.fields import seconds
 from sessions.journal import Journal
 from sessions.lines import decode
-from sessions.records import CallLine, MessageLine, NoteLine, PrefixLine, Record, SessionLine
+from sessions.records import MAIN, CallLine, MessageLine, NoteLine, PrefixLine, Record, SessionLine
 from sessions.rehydrate import carried_usage
 from sessions.skim import skim, spoken_by_user
 
@@ -162,7 +162,7 @@ def _wanted(path: Path) -> list[Record]:
             record = decode(line)
         except ValueError:
             continue
-        if not isinstance(record, MessageLine) or record.message.role == "user":
+        if not isinstance(record, MessageLine) or (record.message.role == "user" and record.lane == MAIN):
             records.append(record)
     return records
 

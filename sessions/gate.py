@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from agent.harmless import one_line
 from agent.host import Verdict
 from agent.permissions import Allowed, Denied, Policy, Rule
 from agent.rules import RuleBook
@@ -22,12 +23,15 @@ class Gate:
     policy: Policy
     chronicle: Chronicle
 
-    async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
+    async def permit(self, call: ToolCall, intent: Intent, *, task: str = "") -> Verdict:
+        """The answer for one call; `task` is what the sub-agent that made it works on."""
         decision = self.policy.decide(call, intent)
         if isinstance(decision, Allowed):
             return Verdict(True)
         if isinstance(decision, Denied):
             return Verdict(False, decision.reason)
+        if task:
+            decision = replace(decision, reason=f"{decision.reason}, for the task “{one_line(task)}”")
         answer = await self.setup.ask(decision)
         if not answer.allow:
             said = f" They said: {answer.feedback}" if answer.feedback else ""

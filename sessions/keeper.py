@@ -56,6 +56,8 @@ class Keeper:
         self._start: asyncio.Task[None] | None = None
         self._before: Kept | None = None
         self._named: set[Path] = set()
+        self._one = asyncio.Lock()
+        """Held while the files are kept: sub-agents may be about to change some side by side."""
         self._packing: asyncio.Task[bool] | None = None
 
     @cached_property
@@ -81,13 +83,8 @@ class Keeper:
         """
         if self._start is not None:
             await asyncio.shield(self._start)
-        fresh = {path for path in paths if path not in self._named}
-        if self._before is not None and not fresh:
-            return
-        number = await asyncio.to_thread(self._store.next_number)
-        kept = await self._capture(f"{number}-{'before' if self._before is None else 'named'}", fresh)
-        self._before = self._before or kept
-        self._named |= fresh
+        async with self._one:
+            await self._keep_before(paths)
 
     async def snapshot(self, moment: Moment) -> Snapshot:
         """Write the checkpoint at a turn's end. Raises CheckpointUnwritable."""
@@ -129,6 +126,15 @@ class Keeper:
     async def close(self) -> None:
         """Wait for what is being written."""
         await asyncio.gather(*filter(None, (self._start, self._packing)), return_exceptions=True)
+
+    async def _keep_before(self, paths: Iterable[Path]) -> None:
+        fresh = {path for path in paths if path not in self._named}
+        if self._before is not None and not fresh:
+            return
+        number = await asyncio.to_thread(self._store.next_number)
+        kept = await self._capture(f"{number}-{'before' if self._before is None else 'named'}", fresh)
+        self._before = self._before or kept
+        self._named |= fresh
 
     async def _make_first(self, moment: Moment) -> None:
         made = await asyncio.to_thread(self._store.list)

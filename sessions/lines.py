@@ -12,6 +12,7 @@ from sessions.blocks import block_object, read_block
 from sessions.fields import Fields
 from sessions.records import (
     FORMAT_VERSION,
+    MAIN,
     CallLine,
     CheckpointLine,
     CompactionLine,
@@ -152,6 +153,8 @@ def _message_body(line: MessageLine) -> dict[str, JSON]:
         body["call"] = line.call
     if line.turn is not None:
         body["turn"] = line.turn
+    if line.lane != MAIN:
+        body["lane"] = line.lane
     body["blocks"] = [block_object(block) for block in line.message.blocks]
     return body
 
@@ -278,6 +281,7 @@ def _message(fields: Fields) -> MessageLine:
         ),
         call=fields.maybe_text("call"),
         turn=fields.maybe_text("turn"),
+        lane=fields.text("lane", MAIN),
         extra=fields.rest(),
     )
 
@@ -288,7 +292,7 @@ def _call(fields: Fields) -> CallLine:
         parent=fields.maybe_text("parent"),
         at=fields.text("at"),
         purpose=cast(Purpose, fields.text("purpose", "main")),
-        lane=fields.text("lane", "main"),
+        lane=fields.text("lane", MAIN),
         model=fields.text("model"),
         usage=read_usage(fields.object("usage")),
         raw_usage=fields.object("raw_usage"),

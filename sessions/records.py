@@ -10,6 +10,9 @@ from providers.types import JSON, JSONObject, Message, Prefix, Usage
 
 FORMAT_VERSION = 1
 
+MAIN = "main"
+"""The lane of the session's own conversation; any other is a sub-agent's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
@@ -69,6 +72,9 @@ class MessageLine(Line):
     call: str | None = None
     turn: str | None = None
     """Id of the user message that began the turn."""
+    lane: str = MAIN
+    """`main`, or a sub-agent's id. Its first message follows the one in the main conversation that it was
+    begun after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
@@ -66,6 +66,18 @@ class FilesSeen:
         return seen != (stat.st_mtime_ns, stat.st_size)
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work for a sub-agent: in a few words for the person, and in full for the model."""
+
+    description: str
+    prompt: str
+
+
+Delegate: TypeAlias = Callable[[Job], Awaitable[Outcome]]
+"""Has a sub-agent do a job. Raises BudgetReached and ConfigurationError, which end the turn."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
     """What a run may use: `environment` is the child processes', `scratch` a folder for long output."""
@@ -76,6 +88,8 @@ class ToolContext:
     seen: FilesSeen
     emit: Callable[[str], None]
     """Shows a piece of live output to the person."""
+    delegate: Delegate | None = None
+    """None where there are no sub-agents, as inside of one."""
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Which tools a session has: the built-in seven and what other packages add."""
+"""Which tools a session has: the built-in ones and what other packages add."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from agent.tools.glob import Glob
 from agent.tools.grep import Grep
 from agent.tools.ls import Ls
 from agent.tools.read import Read
+from agent.tools.task import Task
 from agent.tools.write import Write
 from providers.types import ToolSpec
 
@@ -39,7 +40,7 @@ class Toolbox:
     @classmethod
     def standard(cls) -> Toolbox:
         """The built-in tools, then those of other packages by name. A broken one is left out and named."""
-        return cls((Read(), Write(), Edit(), Bash(), Grep(), Glob(), Ls())).with_plugins(_installed())
+        return cls((Read(), Write(), Edit(), Bash(), Grep(), Glob(), Ls(), Task())).with_plugins(_installed())
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.host import CallMade, Fact, MessageAdded, Verdict
+from agent.host import CallMade, Fact, Lane, MessageAdded, Verdict
 from agent.rig import Rig
 from agent.tools.contract import Intent
 from agent.tools.toolbox import Toolbox
@@ -22,6 +22,9 @@ class ListHost:
     refuse: frozenset[str] = frozenset()
     facts: list[Fact] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
+    lanes: dict[str, ListHost] = field(default_factory=dict)
+    """The hosts of sub-agents, by the title of their job."""
+    cost: float | None = None
 
     async def record(self, fact: Fact) -> None:
         self.facts.append(fact)
@@ -42,6 +45,10 @@ class ListHost:
 
     def redact(self, text: str) -> str:
         return text.replace("hunter2", "[secret]")
+
+    def lane(self, lane: Lane) -> ListHost:
+        self.lanes[lane.title] = ListHost(self.refuse)
+        return self.lanes[lane.title]
 
     @property
     def calls(self) -> list[CallMade]:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from providers.types import ModelRef
 
 
-def script(folder: Path, *steps: dict[str, Any], name: str = "steps.json") -> ModelRef:
-    """Write the steps and name the model that plays them."""
+def script(
+    folder: Path,
+    *steps: dict[str, Any],
+    name: str = "steps.json",
+    tasks: Mapping[str, Sequence[dict[str, Any]]] | None = None,
+) -> ModelRef:
+    """Write the steps, and those of sub-agents by their prompt, and name the model that plays them."""
     path = folder / name
-    path.write_text(json.dumps({"steps": list(steps)}), encoding="utf-8")
+    own = [{"prompt": prompt, "steps": list(played)} for prompt, played in (tasks or {}).items()]
+    path.write_text(json.dumps({"steps": list(steps), "tasks": own}), encoding="utf-8")
     return ModelRef("scripted", str(path))
 
 
