@@ -56,7 +56,7 @@ class Plan:
         cost = "free" if most == 0 else f"at most about {figures.dollars(most)}"
         if most is None:
             cost = "at a price that isn't known"
-        size = f"about {self.probe.tokens:,} tokens each"
+        size = f"about {round(self.probe.tokens, -2):,} tokens each"
         return f"{REQUESTS} requests of {size} to {one_line(str(self.model))}, {cost}."
 
     @property
