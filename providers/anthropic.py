@@ -27,7 +27,7 @@ from providers.errors import (
     ServerFault,
     StreamTruncated,
 )
-from providers.faults import http_fault, retry_after_seconds, stalled, unreachable
+from providers.faults import http_fault, redirected, retry_after_seconds, stalled, unreachable
 from providers.lines import sent_events
 from providers.pricing import context_window
 from providers.provider import ModelInfo
@@ -139,6 +139,10 @@ class Anthropic:
         import httpx2
         from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
 
+        # A proxy named in the environment does not reach this machine's own servers.
+        # The SDK mounts it whatever `trust_env` says, but for what is mounted already.
+        here = is_loopback(self._endpoint)
+        proxies: dict[str, Any] = {"trust_env": False, "mounts": dict.fromkeys(EVERY_SCHEME)} if here else {}
         timeout = httpx2.Timeout(None, connect=CONNECT_SECONDS)  # silence is noticed by `awaited`
         return AsyncAnthropic(
             api_key=self._key,
@@ -147,11 +151,8 @@ class Anthropic:
             timeout=timeout,
             default_headers=self._headers,
             open_telemetry=False,
-            # A proxy named in the environment does not reach this machine's own servers.
-            # The SDK mounts it whatever `trust_env` says, but for what is mounted already.
-            http_client=DefaultAsyncHttpxClient(trust_env=False, mounts=dict.fromkeys(EVERY_SCHEME))
-            if is_loopback(self._endpoint)
-            else None,
+            # The key and the conversation are for this address alone.
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False, **proxies),
         )
 
     @asynccontextmanager
@@ -256,6 +257,8 @@ class Anthropic:
             ) from error
 
     def _status_fault(self, error: APIStatusError) -> ProviderError:
+        if error.status_code < 400:
+            return redirected(self.name, error.status_code, error.response.headers.get("location", ""))
         wait = retry_after_seconds(error.response.headers, now=time.time())
         return self._fault(error.status_code, _error_body(error), wait)
 

@@ -121,6 +121,8 @@ def http_fault(
     an error inside a stream. `retry_after` is in seconds. `secret` is masked wherever the endpoint
     repeats it.
     """
+    if 300 <= status < 400:
+        return redirected(provider, status)
     in_stream = status < 400
     if is_overflow(status, message, kind):
         return context_overflow(provider, status=None if in_stream else status)
@@ -151,6 +153,17 @@ def context_overflow(provider: str, *, status: int | None = None) -> ContextOver
     return ContextOverflow(
         f"The conversation no longer fits the context window of this {provider} model. Nothing was lost: "
         "start afresh with /new, or go on from an earlier point with /fork.",
+        status=status,
+    )
+
+
+def redirected(provider: str, status: int, location: str = "") -> RequestRejected:
+    """The error for an endpoint that sends requests on to another address. They are not sent there: they hold
+    the conversation, and headers with keys that an HTTP client takes along to any host."""
+    where = _one_line(_without_credentials(location), None) or "another address"
+    return RequestRejected(
+        f"{provider} sends requests on to {where} ({status}), which gets neither your key nor your "
+        f"conversation. If it is the right address, set it as base_url in [providers.{provider}]",
         status=status,
     )
 

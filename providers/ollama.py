@@ -28,7 +28,7 @@ from providers.errors import (
     StreamTruncated,
     Unreachable,
 )
-from providers.faults import retry_after_seconds, stalled
+from providers.faults import redirected, retry_after_seconds, stalled
 from providers.lines import json_lines, json_object
 from providers.listening import listens
 from providers.ollama_chunks import (
@@ -170,8 +170,11 @@ class OllamaProvider:
             try:
                 async with awaited(patience.first, self._silent):
                     response = await stack.enter_async_context(sent)
-                    if response.status_code < 400:
+                    if response.status_code < 300:
                         return response
+                    if response.is_redirect:
+                        location = response.headers.get("location", "")
+                        raise redirected(self.name, response.status_code, location)
                     said = _said(await response.aread())
             except httpx2.HTTPError as error:
                 raise self._unreachable(error) from error
@@ -260,7 +263,11 @@ class OllamaProvider:
         """Ollama's own client, whose errors become those a person reads. `patience` is in seconds."""
         httpx, ollama = await asyncio.to_thread(_import_package)
         client = ollama.AsyncClient(
-            self._url, headers=dict(self._headers), timeout=patience, trust_env=not is_loopback(self._url)
+            self._url,
+            headers=dict(self._headers),
+            timeout=patience,
+            follow_redirects=False,
+            trust_env=not is_loopback(self._url),
         )
         try:
             yield client

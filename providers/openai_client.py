@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from providers.endpoint import Endpoint, is_loopback
 from providers.errors import ModelNotFound, ProviderError, ServerFault
-from providers.faults import http_fault, retry_after_seconds, unreachable
+from providers.faults import http_fault, redirected, retry_after_seconds, unreachable
 from providers.openai_faults import WireError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def make_client(endpoint: Endpoint) -> openai.AsyncOpenAI:
         timeout=openai.Timeout(None, connect=CONNECT_SECONDS),  # silence is noticed by the wires
         default_headers=endpoint.headers,
         http_client=openai.DefaultAsyncHttpx2Client(
+            follow_redirects=False,  # the key and the conversation are for this address alone
             trust_env=not is_loopback(endpoint.base_url),  # a proxy has no business on this machine
             verify=endpoint.base_url.startswith("https:"),  # plain HTTP: spares loading certificates
         ),
@@ -50,6 +51,8 @@ def openai_fault(endpoint: Endpoint, path: str, error: openai.OpenAIError) -> Pr
     import openai
 
     match error:
+        case openai.APIStatusError() if error.status_code < 400:
+            return redirected(endpoint.name, error.status_code, error.response.headers.get("location", ""))
         case openai.APIStatusError():
             said = WireError.of(error.body)
             if error.status_code == 404 and "model" not in said.message.lower():
