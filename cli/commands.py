@@ -10,7 +10,7 @@ from rich.text import Text
 
 from agent.harmless import one_line
 from agent.permissions import Mode
-from cli import cache, spending, switching, travel
+from cli import cache, context, spending, switching, travel
 from cli.desk import Desk
 from cli.tables import table
 from providers.errors import ConfigurationError
@@ -102,6 +102,12 @@ COMMANDS = (
     Command("rewind", "bring files and conversation back to a checkpoint", travel.rewind, argument="[N]"),
     Command("diff", "what changed in the files since a checkpoint", travel.diff, argument="[N]"),
     Command("undo", "take the last turn back", travel.undo),
+    Command(
+        "compact",
+        "put a summary in the conversation's place, now",
+        context.compact,
+        argument="[WHAT TO KEEP]",
+    ),
     Command("resume", "go on with another session", switching.resume, argument="[SESSION]"),
     Command("fork", "go on in a copy of this session", switching.fork),
     Command("new", "start a fresh conversation", switching.new),

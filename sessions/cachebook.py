@@ -13,6 +13,7 @@ from agent.reuse import CacheRecord, Chain, Miss, Sent, kept, told_cause
 from providers.call import estimate
 from providers.types import Message, Prefix, Request
 from sessions import habits as stored
+from sessions.records import MAIN
 from sessions.rehydrate import Conversation
 
 TWO_LIFETIMES = ("anthropic", "bedrock")
@@ -30,8 +31,9 @@ class _Latest:
 class CacheBook:
     """One session's calls as its provider's cache saw them."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, lane: str = MAIN) -> None:
         self._home = home
+        self._lane = lane
         self._habits: Habits | None = None
         self.record = CacheRecord()
         self.choice: Choice | None = None
@@ -48,15 +50,27 @@ class CacheBook:
 
     def remember(self, told: Conversation) -> None:
         """Take over what a journal tells of the calls before."""
-        places = {message.id: place for place, message in enumerate(told.state.messages)}
-        chain = self._chain.of(told.state.messages)
-        for call, prefix, end in told.sent:
-            place = places.get(end)
-            if place is not None:
-                keeps = _keeps(prefix, call.kept)
-                sent = Sent(prefix, chain[place], call.started, call.usage, keeps, call.lane)
-                self.record.add(sent, chain[: place + 1])
-                self._latest = _Latest(call.started, None)
+        chain: list[str] = []
+        messages: tuple[Message, ...] = ()
+        for sending in told.sent:
+            if sending.messages is not messages:
+                messages, chain = sending.messages, self._chain.of(sending.messages)
+            call, prefix, sent = sending.call, sending.prefix, chain[: sending.count]
+            keeps = _keeps(prefix, call.kept)
+            self.record.add(Sent(prefix, sent[-1], call.started, call.usage, keeps, call.lane), sent)
+            self._latest = _Latest(call.started, None)
+        if messages[:1] != tuple(told.state.messages[:1]):
+            self.record.compacted()  # no call has sent the summary yet
+
+    def beside(self, lane: str) -> CacheBook:
+        """The book of a sub-agent's calls, on the same record.
+
+        They know only the pauses within turns: nobody comes back to a sub-agent's conversation later.
+        """
+        book = CacheBook(self._home, lane)
+        book.record = self.record
+        book._habits = replace(self.habits, between_turns=self.habits.within_turns)
+        return book
 
     def planned(self, request: Request, now: float) -> Request:
         """The request with the lifetime that its end shall have."""
@@ -86,17 +100,18 @@ class CacheBook:
     ) -> tuple[Lifetime | None, Miss | None]:
         """Book a call that was answered: the lifetime its end was given, and what it missed, if anything."""
         chain = self._chain.of(messages)
-        self._learn(report.started, turn)
+        if self._lane == MAIN:
+            self._learn(report.started, turn)
         if not chain or not report.answered:
             return None, None
-        miss = self.record.miss(
-            prefix, chain, report.started, report.usage, told=told_cause(report.raw_usage)
-        )
+        told = told_cause(report.raw_usage)
+        miss = self.record.miss(prefix, chain, report.started, report.usage, lane=self._lane, told=told)
         given = self._planned
         if given == "1h" and not report.usage.cache_write_tokens:
             given = "5m"  # all of it was read: an entry keeps the lifetime with which it was written
         keeps = _keeps(prefix, given or "")
-        self.record.add(Sent(prefix, chain[-1], report.started, report.usage, keeps), chain)
+        sent = Sent(prefix, chain[-1], report.started, report.usage, keeps, self._lane)
+        self.record.add(sent, chain)
         return given, miss
 
     def expected(self, prefix: Prefix, messages: Sequence[Message], now: float) -> int:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from providers.types import Message, Text, ToolCall, ToolResult
-from sessions.records import CompactionLine, HeadLine, MessageLine, Record
+from sessions.records import MAIN, CompactionLine, HeadLine, MessageLine, Record
 
 LOST_RESULT = "The result of this tool call was lost. Run the tool again if it matters."
 LOST_BEGINNING = "The beginning of this conversation was lost."
+_LOST, _BEFORE = "-lost", "-before"
+"""How the ids of messages end that stand in for what a journal lost, and are in no journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Live:
 
 
 class Tree:
-    """Every message of a journal by its id, rewound ones too."""
+    """Every message of a journal by its id, rewound ones too; those of sub-agents are not among them."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.head: str | None = None
@@ -34,7 +36,7 @@ class Tree:
         self._compactions: list[CompactionLine] = []
         for record in records:
             match record:
-                case MessageLine():
+                case MessageLine() if record.lane == MAIN:
                     self._add(record)
                 case HeadLine(message=None):
                     self.head = None
@@ -78,6 +80,11 @@ class Tree:
         return frozenset(line.summary for line in self._compactions)
 
 
+def made_up(message: Message) -> bool:
+    """Whether a message stands in for one that the journal lost."""
+    return message.id.endswith((_LOST, _BEFORE))
+
+
 def _compacted(messages: list[Message], line: CompactionLine) -> list[Message]:
     """The messages with the summary in its range's place; unchanged where an end of it isn't among them."""
     places = {message.id: place for place, message in enumerate(messages)}
@@ -106,11 +113,11 @@ def _mended(messages: Sequence[Message]) -> Live:
         for call in open_calls.values():
             repairs.append(f"The result of {call.name} is missing ({call.id}).")
             kept.append(
-                Message(f"{call.id}-lost", "tool", (ToolResult(call.id, call.name, LOST_RESULT, True),))
+                Message(f"{call.id}{_LOST}", "tool", (ToolResult(call.id, call.name, LOST_RESULT, True),))
             )
         open_calls = {call.id: call for call in message.tool_calls}
         kept.append(message)
     if kept and kept[0].role == "assistant":
         repairs.append("The conversation's first message is missing.")
-        kept.insert(0, Message(f"{kept[0].id}-before", "user", (Text(LOST_BEGINNING),)))
+        kept.insert(0, Message(f"{kept[0].id}{_BEFORE}", "user", (Text(LOST_BEGINNING),)))
     return Live(tuple(kept), tuple(open_calls.values()), tuple(repairs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +16,14 @@ from providers.call import new_id
 from providers.pricing import Rates, price
 from providers.readings import billed_cost
 from providers.types import JSON, JSONObject, Message, ModelRef, Prefix
+from sessions.chain import made_up
 from sessions.fields import timestamp
 from sessions.journal import Journal, JournalError, JournalUnwritable
 from sessions.records import (
+    MAIN,
     CallLine,
     CheckpointLine,
+    CompactionLine,
     HeadLine,
     MessageLine,
     MissLine,
@@ -56,19 +59,49 @@ class Chronicle:
         self._journal = journal
         self._prefix: Prefix | None = None
         self._owed: list[CallLine] = []
+        self._lanes: dict[str, str] = {}
+        """Id of each sub-agent's last message, by lane."""
+        self._one = asyncio.Lock()
+        """One line at a time: sub-agents write side by side."""
         self._rates = rates
 
     def begin_with(self, prefix: Prefix) -> None:
         """Write this prefix before the next fact."""
         self._prefix = prefix
 
-    async def message(self, message: Message, *, call: str | None = None, turn: str | None = None) -> None:
-        line = MessageLine(id=message.id, parent=self.head, at=_now(), message=message, call=call, turn=turn)
-        await self._write(line, sync=message.role == "user")
-        self.head = message.id
+    async def message(
+        self, message: Message, *, call: str | None = None, turn: str | None = None, lane: str = MAIN
+    ) -> None:
+        line = MessageLine(
+            id=message.id,
+            parent=self._end(lane),
+            at=_now(),
+            message=message,
+            call=call,
+            turn=turn,
+            lane=lane,
+        )
+        await self._write(line, sync=message.role == "user" and lane == MAIN)
+        if lane == MAIN:
+            self.head = message.id
+        else:
+            self._lanes[lane] = message.id
+
+    def _end(self, lane: str) -> str | None:
+        """The lane's last message; of one that begins, the main conversation's.
+
+        So a reader that knows no lanes still finds a conversation it can send.
+        """
+        return self.head if lane == MAIN else self._lanes.get(lane, self.head)
 
     async def priced(
-        self, report: CallReport, model: ModelRef, *, kept: str = "", miss: Miss | None = None
+        self,
+        report: CallReport,
+        model: ModelRef,
+        *,
+        kept: str = "",
+        miss: Miss | None = None,
+        lane: str = MAIN,
     ) -> CallLine:
         """The ledger's line for a call, to be booked. `model` is the one asked for: its price applies."""
         priced = await asyncio.to_thread(
@@ -81,10 +114,10 @@ class Chronicle:
         )
         return CallLine(
             id=report.id,
-            parent=self.head,
+            parent=self._end(lane),
             at=_now(),
             purpose=report.purpose,
-            lane="main",
+            lane=lane,
             model=str(model),
             usage=report.usage,
             raw_usage=report.raw_usage,
@@ -124,7 +157,28 @@ class Chronicle:
     async def book(self, line: CallLine) -> None:
         """Write the line of a call that was made."""
         self._owed.append(line)
-        await self._pay()
+        async with self._one:
+            await self._pay()
+
+    async def compaction(
+        self, summary: Message, replaced: Sequence[Message], *, turn: str | None = None
+    ) -> None:
+        """The summary that stands for these messages from now on.
+
+        Its message is written last: until it is there, the line that says what it stands for means nothing,
+        so that nothing half done changes the conversation.
+        """
+        told = [message.id for message in replaced if not made_up(message)] or [summary.id]
+        line = CompactionLine(
+            id=new_id("compaction"),
+            parent=self.head,
+            at=_now(),
+            summary=summary.id,
+            first=told[0],
+            last=told[-1],
+        )
+        await self._write(line, sync=False)
+        await self.message(summary, turn=turn)
 
     async def move_head(self, message: str | None, reason: str) -> None:
         line = HeadLine(id=new_id("head"), parent=self.head, at=_now(), message=message, reason=reason)
@@ -156,8 +210,9 @@ class Chronicle:
         self._journal.close()
 
     async def _write(self, record: Record, *, sync: bool) -> None:
-        await self._pay()
-        await self._put(record, sync=sync)
+        async with self._one:
+            await self._pay()
+            await self._put(record, sync=sync)
 
     async def _pay(self) -> None:
         while self._owed:

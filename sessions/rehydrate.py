@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from sessions.chain import Live, Tree
 from sessions.records import (
     CallLine,
     CheckpointLine,
+    CompactionLine,
     MessageLine,
     NoteLine,
     Origin,
@@ -29,6 +30,17 @@ class Reached:
 
     call: CallLine
     end: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """An answered call: its prefix, and the first `count` of `messages`, which are what it sent."""
+
+    call: CallLine
+    prefix: Prefix
+    messages: tuple[Message, ...]
+    """The conversation at that time: as it is live now, or as it was before a summary took its place."""
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +62,8 @@ class Conversation:
     """Id of the user message that began the latest live turn."""
     reached: Mapping[Prefix | None, Reached]
     """For each prefix that the live conversation was sent on; None stands for one that wasn't readable."""
-    sent: tuple[tuple[CallLine, Prefix, str], ...]
-    """The answered calls of the conversation, each with its prefix and the last message it sent."""
+    sent: tuple[Sending, ...]
+    """The answered calls of the conversation, those before a compaction too."""
     calls: tuple[CallLine, ...]
     checkpoints: tuple[CheckpointLine, ...]
     last_number: int
@@ -86,8 +98,8 @@ def rehydrate(records: Iterable[Record]) -> Conversation:
     turns = _turns(tree)
     origin = first.origin if first else None
     prefix = next((line.prefix for line in reversed(lines) if isinstance(line, PrefixLine)), None)
-    reached = _reached(lines, live)
     told = {line.message.id for line in tree.chain(tree.head)}
+    reached = _reached(lines, live, told)
     present = reached.get(prefix)
     return Conversation(
         session=first.session if first else "",
@@ -101,7 +113,7 @@ def rehydrate(records: Iterable[Record]) -> Conversation:
         head=tree.head,
         turn=turns[-1] if turns else None,
         reached=reached,
-        sent=tuple(_sent(lines)),
+        sent=tuple(_sent(lines, tree, told)),
         calls=calls,
         checkpoints=checkpoints,
         last_number=max((line.number for line in checkpoints), default=-1),
@@ -148,7 +160,9 @@ def _begins_turn(line: MessageLine) -> bool:
     return line.turn is None or line.turn == line.message.id
 
 
-def _sent(lines: Sequence[Record]) -> Iterator[tuple[CallLine, Prefix, str]]:
+def _sent(lines: Sequence[Record], tree: Tree, told: Container[str]) -> Iterator[Sending]:
+    """Each call with the conversation it belonged to; `told` are the ids of the live chain's messages."""
+    waiting: list[tuple[CallLine, Prefix, str]] = []
     ends = {line.call: line.parent for line in lines if isinstance(line, MessageLine) and line.call}
     prefix: Prefix | None = None
     for line in lines:
@@ -158,13 +172,30 @@ def _sent(lines: Sequence[Record]) -> Iterator[tuple[CallLine, Prefix, str]]:
             case CallLine(purpose="main") if line.answered and prefix is not None:
                 end = ends.get(line.id, line.parent)
                 if end is not None:
-                    yield line, prefix, end
+                    waiting.append((line, prefix, end))
+            case CompactionLine(summary=summary) if summary in told:
+                before = tree.chain(summary)[:-1]
+                yield from _placed(waiting, tree.live(before[-1].message.id if before else None).messages)
+                waiting.clear()
             case _:
                 pass
+    yield from _placed(waiting, tree.live(tree.head).messages)
 
 
-def _reached(lines: Sequence[Record], live: Live) -> dict[Prefix | None, Reached]:
-    """The latest answered call on each prefix whose conversation is still live, broken off or not."""
+def _placed(
+    calls: Iterable[tuple[CallLine, Prefix, str]], messages: tuple[Message, ...]
+) -> Iterator[Sending]:
+    places = {message.id: place for place, message in enumerate(messages)}
+    for call, prefix, end in calls:
+        if end in places:
+            yield Sending(call, prefix, messages, places[end] + 1)
+
+
+def _reached(lines: Sequence[Record], live: Live, told: Container[str]) -> dict[Prefix | None, Reached]:
+    """The latest answered call on each prefix whose conversation is still live, broken off or not.
+
+    What was sent before a summary took its place is not live, though a message of it may be.
+    """
     sent = {message.id for message in live.messages}
     ends = {line.call: line.parent for line in lines if isinstance(line, MessageLine) and line.call}
     prefix: Prefix | None = None
@@ -177,6 +208,8 @@ def _reached(lines: Sequence[Record], live: Live) -> dict[Prefix | None, Reached
                 end = ends.get(line.id, line.parent)
                 if end in sent:
                     reached[prefix] = Reached(line, end)
+            case CompactionLine(summary=summary) if summary in told:
+                reached.clear()
             case _:
                 pass
     return reached

@@ -10,20 +10,32 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from agent.events import CacheMissed, CallFinished, CheckpointMade, Event, TurnFinished, TurnStarted
-from agent.host import CallMade, Fact, MessageAdded, Verdict
+from agent.compaction import Compaction
+from agent.events import (
+    CacheMissed,
+    CallFinished,
+    CheckpointMade,
+    Compacted,
+    Event,
+    TurnFinished,
+    TurnStarted,
+)
+from agent.host import CallMade, Fact, HistoryCompacted, Lane, LaneHost, MessageAdded, Verdict
 from agent.lifetimes import Choice
 from agent.loop import run
 from agent.permissions import Policy
 from agent.prompt import SYSTEM, opening
+from agent.recording import INTERRUPTED, Recorder
 from agent.rig import Rig
+from agent.room import Room, measured
 from agent.secrets import Redactor, child_environment
 from agent.settled import settled
 from agent.state import AgentState
+from agent.summary import is_summary
 from agent.tools.contract import FilesSeen, Intent
 from checkpoint.types import CheckpointError, Snapshot
 from providers.call import new_id
-from providers.errors import CachetError
+from providers.errors import CachetError, ProviderError
 from providers.provider import Provider
 from providers.types import Image, Message, ModelRef, Prefix, Request, Text, ToolCall, Usage
 from sessions.bill import Bill, Cost, cost_of
@@ -32,12 +44,16 @@ from sessions.chronicle import Chronicle
 from sessions.gate import Gate
 from sessions.journal import JournalError, read
 from sessions.keeper import Keeper, Moment, RewindPlan, Rewound
+from sessions.lane import Beside
 from sessions.outlook import Outlook, outlook
 from sessions.records import CallLine
 from sessions.rehydrate import Reached, rehydrate
 from sessions.seen import TOPIC, Versions, news
 from sessions.setup import Limits, Setup
 from sessions.switch import Switch
+
+SMALLEST_WINDOW = 3_000
+"""Tokens. No model that can call tools has a context window smaller than 4,096."""
 
 
 class TurnUnderWay(CachetError):
@@ -91,6 +107,7 @@ class Session:
         self._pending_context: list[str] = []
         self._context_sent = 0
         """How many of these stand before the prompt that is being sent."""
+        self._one_call = asyncio.Lock()
         self._turn: str | None = None
         self._at_work = False
         self._window: int | None = None
@@ -145,8 +162,15 @@ class Session:
 
     @property
     def context_tokens(self) -> int:
-        """Tokens that the conversation fills of the context window, as of the last call."""
-        return self.last_call.usage.total_tokens if self.last_call and self.state.messages else 0
+        """Tokens that the conversation fills of the context window, as of its last call.
+
+        An estimate where none of its calls sent it as it is now: after a compaction.
+        """
+        if not self.state.messages or self.last_call is None:
+            return 0
+        calls = (reached.call for reached in self._reached.values())
+        latest = max(calls, key=lambda call: call.started, default=None)
+        return latest.usage.total_tokens if latest else measured(self._request(), None, None).filled
 
     @property
     def warm_until(self) -> float | None:
@@ -164,7 +188,9 @@ class Session:
 
     def outlook(self, prefix: Prefix, now: float) -> Outlook:
         """What the next call would find in the cache on this prefix, and cost. `now`: since the epoch."""
-        return outlook(self._cache, prefix, self.state.messages, self.last_call, now)
+        found = outlook(self._cache, prefix, self.state.messages, self.last_call, now)
+        filled = self.context_tokens or found.prompt
+        return replace(found, prompt=filled, held=min(found.held, filled))
 
     def check_cache(self) -> None:
         """Raises BudgetReached where this run used the cache less than its limits demand."""
@@ -209,6 +235,66 @@ class Session:
         finally:
             self._at_work = False
 
+    async def compact(self, keep: str = "") -> AsyncGenerator[Event, None]:
+        """Put a summary in the conversation's place; `keep` says what it must hold above all.
+
+        The messages it stands for stay in the journal, and a rewind to before brings them back. What fails or
+        is cancelled changes nothing but the bill. Raises NothingToCompact, CompactionFailed, TurnUnderWay,
+        and what a turn raises.
+        """
+        self._require_idle()
+        self._at_work = True
+        try:
+            self._turn = None
+            recorder, rig = Recorder(self.state, self), self._rig()
+            await recorder.answer_open(INTERRUPTED)
+            compaction = Compaction(self.state, self, rig, recorder)
+            room = await self.room()
+            async with aclosing(compaction.events(room, "as you asked", self.redact(keep))) as events:
+                async for event in events:
+                    for told in await self._with_costs(event):
+                        yield told
+            snapshot = await settled(self._finish_turn("/compact"))
+            yield CheckpointMade(snapshot.number, str(snapshot.path), snapshot.files_off)
+        finally:
+            self._at_work = False
+
+    async def room(self) -> Room:
+        """How much of the context window the conversation fills as it is now."""
+        return await self._gauge(self._request())
+
+    def _request(self) -> Request:
+        return Request(
+            prefix=self.prefix,
+            messages=tuple(self.state.messages),
+            previous_end=self.state.previous_end,
+        )
+
+    async def _gauge(self, request: Request) -> Room:
+        found = self._reached.get(self.prefix)
+        counted = found.call.usage if found and found.end == request.previous_end else None
+        room = measured(request, None, counted)
+        if room.filled < SMALLEST_WINDOW:
+            return room  # any window has room for it: the endpoint needn't be asked
+        with suppress(ProviderError):
+            return replace(room, window=await self.context_window())
+        return room
+
+    async def _with_costs(self, event: Event) -> tuple[Event, ...]:
+        """The event as it is told: a call with what it missed in the cache, a compaction with its dollars."""
+        match event:
+            case CallFinished():
+                missed = self._missed(event)
+                return (event, missed) if missed else (event,)
+            case Compacted(anew=anew):
+                made = [call for call in self.calls if call.purpose == "compaction"][-1:]
+                now = time.time()
+                next_call = replace(self.outlook(self.prefix, now), prompt=anew, held=0)
+                cost = await asyncio.to_thread(next_call.cost, self._bill.rates, now)
+                return (replace(event, cost=made[0].cost if made else None, anew_cost=cost),)
+            case _:
+                return (event,)
+
     def _missed(self, event: CallFinished) -> CacheMissed | None:
         """What to tell of a call that read less from the cache than it could have."""
         line = self.calls[-1] if self.calls else None
@@ -235,9 +321,8 @@ class Session:
                     if isinstance(event, TurnFinished):
                         finished = event
                         continue
-                    yield event
-                    if isinstance(event, CallFinished) and (missed := self._missed(event)):
-                        yield missed
+                    for told in await self._with_costs(event):
+                        yield told
         except BaseException:
             self._keeper.begin(before)
             with suppress(CheckpointError, JournalError):  # what ended the turn is what its caller must hear
@@ -270,6 +355,7 @@ class Session:
             scratch=self._scratch,
             seen=self._seen,
             retry=self._setup.retry,
+            gauge=self._gauge,
         )
 
     async def _finish_turn(self, prompt: str) -> Snapshot:
@@ -301,8 +387,13 @@ class Session:
                 await self._chronicle.message(message, call=call_id, turn=self._turn)
                 if message.id == self._turn:
                     del self._pending_context[: self._context_sent]
-            case CallMade(report):
-                kept, miss = self._cache.booked(report, self.prefix, self.state.messages, self._turn)
+            case HistoryCompacted(summary, replaced):
+                await self._chronicle.compaction(summary, replaced, turn=self._turn)
+                self._cache.record.compacted()
+                self._reached = {}
+            case CallMade(report, sent):
+                messages = self.state.messages if sent is None else sent
+                kept, miss = self._cache.booked(report, self.prefix, messages, self._turn)
                 line = await self._chronicle.priced(report, self.model, kept=kept or "", miss=miss)
                 self.calls.append(line)
                 if line.purpose == "main" and line.answered:
@@ -321,6 +412,19 @@ class Session:
 
     async def before_tool(self, call: ToolCall, intent: Intent) -> None:
         await self._keeper.before_change(intent.paths)
+
+    def lane(self, lane: Lane) -> LaneHost:
+        return Beside(
+            lane_of=lane,
+            session=self,
+            prefix=self.prefix,
+            turn=self._turn,
+            chronicle=self._chronicle,
+            bill=self._bill,
+            cache=self._cache.beside(lane.id),
+            gate=self._gate,
+            one_call=self._one_call,
+        )
 
     def redact(self, text: str) -> str:
         return self._redactor.redact(text)
@@ -422,7 +526,10 @@ class Session:
         """Take these messages into the conversation: a fork's, or the answers that a crash left out."""
         for message in messages:
             self.state.messages.append(message)
-            await self._chronicle.message(message)
+            if is_summary(message):
+                await self._chronicle.compaction(message, ())
+            else:
+                await self._chronicle.message(message)
 
     async def release(self) -> None:
         """End the session but leave its provider open for another."""
