@@ -5,7 +5,6 @@ Quirk `x-api-key`: the endpoint reads the key from the header `X-Api-Key`; the S
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
@@ -28,7 +27,7 @@ from providers.errors import (
     StreamTruncated,
 )
 from providers.faults import http_fault, redirected, retry_after_seconds, stalled, unreachable
-from providers.lines import sent_events
+from providers.lines import json_object, sent_events
 from providers.pricing import context_window
 from providers.provider import ModelInfo
 from providers.settings import ProviderSettings, key_of, required_key
@@ -221,7 +220,7 @@ class Anthropic:
         with self._faults(begun=True):
             body = stream.response.aiter_bytes()
             async for sent in sent_events(attentive(body, patience, self._silent)):
-                event = json.loads(sent.data) if sent.data.startswith("{") else {}
+                event = json_object(sent.data) if sent.data.startswith("{") else {}
                 kind = event.get("type", sent.name)
                 yield {**event, "type": kind}
                 if kind == "message_stop":

@@ -38,7 +38,7 @@ def decoded(text: str) -> JSONObject:
     """A JSON object, or an empty one where the text isn't one."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -198,7 +198,7 @@ def _parses(call: ToolCall) -> bool:
 def _decoded(text: str) -> JSON:
     try:
         return json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
 
 

@@ -242,5 +242,5 @@ def _until(value: str, now: float) -> float | None:
 
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -87,7 +87,10 @@ async def event_data(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
 
 def json_object(text: str | bytes) -> JSONObject:
     """The JSON object that `text` is. Raises ValueError."""
-    value: JSON = json.loads(text)
+    try:
+        value: JSON = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     if not isinstance(value, dict):
         raise ValueError(f"a JSON {type(value).__name__} where an object was expected")
     return value
@@ -96,6 +99,6 @@ def json_object(text: str | bytes) -> JSONObject:
 def _whole(text: str | bytes) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True

@@ -19,7 +19,7 @@ from providers.counts import count, section
 from providers.effort import Effort
 from providers.endpoint import Endpoint, is_loopback
 from providers.errors import ProviderError, ServerFault, Stalled, StreamTruncated
-from providers.faults import stalled
+from providers.faults import stalled, unreachable
 from providers.lines import DONE, event_data, json_object
 from providers.openai_client import make_client, not_this_wire, openai_fault
 from providers.openai_faults import WireError
@@ -129,6 +129,7 @@ class OpenAIProvider:
 
     async def _send(self, request: Request) -> httpx2.Response:
         """The endpoint's answer, its body still to come. A refused optional field costs one more request."""
+        import httpx2
         import openai
 
         client = await self._ready()
@@ -147,6 +148,8 @@ class OpenAIProvider:
                 self._left_out[model] = left_out | {field}
             except openai.OpenAIError as error:
                 raise openai_fault(self._endpoint, self._wire.path, error) from error
+            except httpx2.HTTPError as error:  # the SDK reads a refusal's body unguarded
+                raise unreachable(self.name, self._base_url, error) from error
 
     async def _post(
         self, client: openai.AsyncOpenAI, content: bytes, headers: Mapping[str, str]
