@@ -102,6 +102,7 @@ COMMANDS = (
     Command("rewind", "bring files and conversation back to a checkpoint", travel.rewind, argument="[N]"),
     Command("diff", "what changed in the files since a checkpoint", travel.diff, argument="[N]"),
     Command("undo", "take the last turn back", travel.undo),
+    Command("context", "what fills the context window", context.context, anytime=True),
     Command(
         "compact",
         "put a summary in the conversation's place, now",

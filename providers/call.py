@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
 
+from providers.departure import departing
 from providers.errors import ProviderError, Stalled, StreamTruncated
 from providers.types import (
     AssistantTurn,
@@ -155,9 +156,11 @@ class StreamedCall:
         self.started = time.time()
         self._clock = time.monotonic()
         try:
-            self._events = await self._connection.__aenter__()
+            with departing() as departure:
+                self._events = await self._connection.__aenter__()
         except BaseException as error:
-            self._given_up = isinstance(error, Stalled)
+            left = departure.sent and not isinstance(error, ProviderError)
+            self._given_up = left or isinstance(error, Stalled)
             self.duration = time.monotonic() - self._clock
             raise
         return self
@@ -243,16 +246,17 @@ def estimate(request: Request, heard: int) -> Usage:
     prompt = len(request.prefix.system) + sum(
         len(tool.name) + len(tool.description) + len(tool.parameters) for tool in request.prefix.tools
     )
-    prompt += sum(_characters(block) for message in request.messages for block in message.blocks)
+    prompt += sum(characters(block) for message in request.messages for block in message.blocks)
     return Usage(input_tokens=prompt // CHARACTERS, output_tokens=heard // CHARACTERS)
 
 
-def _characters(block: Block) -> int:
+def characters(block: Block) -> int:
+    """The length of a block, as `estimate` counts it."""
     match block:
         case Text(text) | Thinking(text=text):
             return len(text)
         case ToolResult(text=text, images=images):
-            return len(text) + sum(map(_characters, images))
+            return len(text) + sum(map(characters, images))
         case ToolCall(name=name, raw_arguments=arguments):
             return len(name) + len(arguments)
         case Image():

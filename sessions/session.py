@@ -23,6 +23,7 @@ from agent.events import (
 from agent.host import CallMade, Fact, HistoryCompacted, Lane, LaneHost, MessageAdded, Verdict
 from agent.lifetimes import Choice
 from agent.loop import run
+from agent.parts import Part, shares
 from agent.permissions import Policy
 from agent.prompt import SYSTEM, opening
 from agent.recording import INTERRUPTED, Recorder
@@ -263,7 +264,12 @@ class Session:
         """How much of the context window the conversation fills as it is now."""
         return await self._gauge(self._request())
 
+    def parts(self, filled: int) -> dict[Part, int]:
+        """Tokens of each part of the conversation, which fills so many; system prompt and tools are parts."""
+        return shares(self._request(), filled)
+
     def _request(self) -> Request:
+        """What the next call would send if it were made now."""
         return Request(
             prefix=self.prefix,
             messages=tuple(self.state.messages),

@@ -12,7 +12,7 @@ import pytest
 from agent.compaction import CompactionFailed, NothingToCompact
 from agent.events import CacheMissed, CallFinished, Compacted, Compacting, Event, NotCompacted
 from agent.summary import HEAD, QUOTE, is_summary
-from providers.errors import BudgetReached, ContextOverflow, Unreachable
+from providers.errors import BudgetReached, ContextOverflow
 from providers.registry import open_provider
 from providers.settings import ProviderSettings
 from providers.types import ModelRef, Text, TextDelta
@@ -22,7 +22,7 @@ from sessions.records import CallLine, CompactionLine, MessageLine
 from sessions.rehydrate import rehydrate
 from sessions.session import Session
 from sessions.setup import Limits, Setup
-from tests.support.anthropic_server import AnthropicServer, refusal, text, tool_use
+from tests.support.anthropic_server import AnthropicServer, text, tool_use
 from tests.support.loopback import Recorded, Reply, json_reply
 from tests.support.openai_server import OpenAIServer
 from tests.support.script import say, script, use
@@ -110,7 +110,8 @@ async def test_the_next_request_begins_as_before_and_pays_only_behind_the_summar
         assert blocks(last)[0] == blocks(first)[0], "the facts of the place and the project's instructions"
         assert [role for role, _ in blocks(last)] == ["user"] * len(blocks(last))
         assert server.billed[-1]["cache_read_input_tokens"] > 1000
-        assert SUMMARY[0]["text"] in words_of(last) and "An empty folder." not in words_of(last)
+        assert SUMMARY[0]["text"] in words_of(last)
+        assert "An empty folder." not in words_of(last)
         (missed,) = of(events, CacheMissed) or [None]
         assert missed is None or missed.cause == "compacted"
 
@@ -150,7 +151,8 @@ async def test_what_to_keep_reaches_the_model_and_its_answer_is_not_streamed_to_
         assert not of(events, TextDelta)
         assert isinstance(events[0], Compacting)
         (told,) = of(events, Compacted)
-        assert told.cost is not None and told.anew_cost is not None
+        assert told.cost is not None
+        assert told.anew_cost is not None
         assert 0 < told.anew < told.after
 
 
@@ -421,7 +423,8 @@ async def test_a_running_loop_is_compacted_before_the_window_is_full_and_goes_on
     (told,) = of(events, Compacted)
     assert told.after < told.before
     first, *rest = session.state.messages
-    assert is_summary(first) and "Read 0 to 2." in first.text
+    assert is_summary(first)
+    assert "Read 0 to 2." in first.text
     assert "Read them all" in first.text, "the prompt of the turn that runs"
     assert paired(session.state.messages)
     assert rest[-1].text == "Nothing is odd."
@@ -432,7 +435,7 @@ async def test_a_running_loop_is_compacted_before_the_window_is_full_and_goes_on
 async def test_the_request_for_a_summary_in_a_loop_is_all_cached(tmp_path: Path) -> None:
     answers = [reading(0), reading(1), reading(2), reading(3), "Read 0 to 2.", reading(4), "Nothing is odd."]
     with SmallServer(answers) as server:
-        session, events = await loop_of(tmp_path, server)
+        session, _events = await loop_of(tmp_path, server)
         await session.close()
     place = next(i for i, call in enumerate(session.calls) if call.purpose == "compaction")
     before, asked = session.calls[place - 1], session.calls[place]
