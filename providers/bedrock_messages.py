@@ -10,9 +10,10 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from providers.bedrock_models import NOTHING_LEFT_OUT, Family, family_of
+from providers.bedrock_models import NOTHING_LEFT_OUT, Family, family_of, least_limit
 from providers.types import (
     JSON,
     Block,
@@ -45,6 +46,8 @@ FORMATS = {
     "image/webp": "webp",
 }
 LONGEST_NAME = 64
+MOST_POINTS = 4
+"""Cache points in a request (AWS's guide, "Prompt caching")."""
 
 
 def request_body(request: Request, endpoint: str, left_out: frozenset[str] = NOTHING_LEFT_OUT) -> Encoded:
@@ -60,20 +63,27 @@ def request_body(request: Request, endpoint: str, left_out: frozenset[str] = NOT
     for message in request.messages:
         conversation.add(message)
     places = {place for place in family.points if f"cachePoint.{place}" not in left_out}
-    point = _cache_point(family, prefix.parameters.cache_ttl, left_out)
+    hours = family.hour and "ttl" not in left_out
+    start = _cache_point(long=hours and (request.kept_until is not None or _all_long(request)))
+    ends = conversation.ends(request) if "messages" in places else ()
+    if not prefix.system.strip():
+        places.discard("system")
+    if len(ends) + len({"tools", "system"} & places) > MOST_POINTS:
+        places.discard("tools")  # the point behind the system prompt holds the tools too
     body: Encoded = {"modelId": model}
     if prefix.tools:
-        body["toolConfig"] = {"tools": [*map(_tool, prefix.tools), *([point] if "tools" in places else [])]}
+        body["toolConfig"] = {"tools": [*map(_tool, prefix.tools), *([start] if "tools" in places else [])]}
     if prefix.system.strip():
-        body["system"] = [{"text": prefix.system}, *([point] if "system" in places else [])]
-    ends = conversation.ends(request) if "messages" in places else ()
-    body["messages"] = _with_points(conversation.messages, ends, point)
-    if "maxTokens" not in left_out:
-        body["inferenceConfig"] = {"maxTokens": request.output_limit}
+        body["system"] = [{"text": prefix.system}, *([start] if "system" in places else [])]
+    body["messages"] = _with_points(conversation.messages, ends, hours=hours)
+    fields = {}
     if prefix.parameters.effort:
-        fields = family.thinking(prefix.parameters.effort, model, request.output_limit, left_out)
-        body |= {"additionalModelRequestFields": fields} if fields else {}
-    return body
+        # Thinking is part of what the cache is looked up by, so no limit of one answer may change it.
+        most = prefix.parameters.max_output_tokens
+        fields = family.thinking(prefix.parameters.effort, model, most, left_out)
+    if "maxTokens" not in left_out:
+        body["inferenceConfig"] = {"maxTokens": max(request.output_limit, least_limit(fields))}
+    return {**body, "additionalModelRequestFields": fields} if fields else body
 
 
 def sdk_arguments(body: Encoded) -> Encoded:
@@ -109,21 +119,35 @@ class Conversation:
             self._append(role, blocks)
         self._ends[message.id] = self._last
 
-    def ends(self, request: Request) -> tuple[Encoded, ...]:
-        """The blocks behind which cache points belong: the end of this call, and that of the one before.
+    def ends(self, request: Request) -> tuple[tuple[Encoded, bool], ...]:
+        """The blocks behind which cache points belong, each with whether for an hour: those come first.
 
-        A call ends at the message before the answer that it got, so such a place is known even where
-        `previous_end` is not, as after a rewind or in a fork. The API takes four points in all.
+        They are the end of this call, that of the one before, and the border of two lifetimes. A call ends at
+        the message before the answer that it got, so such a place is known even where `previous_end` is not,
+        as after a rewind or in a fork.
         """
+        places = {message.id: place for place, message in enumerate(request.messages)}
+        last = len(request.messages) - 1
+        border = last if _all_long(request) else places.get(request.kept_until or "", -1)
+        marked: dict[int, tuple[int, Encoded]] = {}
+        for place in (last, border, self._before(request, places)):
+            block = self._ends[request.messages[place].id] if place >= 0 else None
+            if block is not None:
+                marked.setdefault(id(block), (place, block))
+        found = sorted(marked.values(), key=lambda mark: mark[0])
+        return tuple((block, place <= border) for place, block in found)
+
+    def _before(self, request: Request, places: Mapping[str, int]) -> int:
+        """The place where the call before this one ended; -1 where there was none."""
         answered = [
             before.id
             for before, answer in zip(request.messages, request.messages[1:], strict=False)
             if answer.role == "assistant"
         ]
-        places = (request.previous_end, *answered[-1:])
-        known = (self._ends.get(place) for place in places if place)
-        previous = next((block for block in known if block is not None), None)
-        return tuple(block for block in (previous, self._last) if block is not None)
+        ends = (
+            end for end in (request.previous_end, *answered[-1:]) if self._ends.get(end or "") is not None
+        )
+        return next((places[end] for end in ends if end), -1)
 
     def _append(self, role: str, blocks: list[Encoded]) -> None:
         if not self.messages or self.messages[-1]["role"] != role:
@@ -207,20 +231,26 @@ def _short(text: str) -> str:
     return text[:23] + "_" + hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
-def _cache_point(family: Family, lifetime: str, left_out: frozenset[str]) -> Encoded:
-    hour = lifetime == "1h" and family.hour and "ttl" not in left_out
-    return {"cachePoint": {"type": "default", **({"ttl": "1h"} if hour else {})}}
+def _all_long(request: Request) -> bool:
+    return request.prefix.parameters.cache_ttl == "1h"
 
 
-def _with_points(messages: list[Encoded], ends: tuple[Encoded, ...], point: Encoded) -> list[Encoded]:
-    marked = {id(block) for block in ends}
+def _cache_point(*, long: bool) -> Encoded:
+    return {"cachePoint": {"type": "default", **({"ttl": "1h"} if long else {})}}
+
+
+def _with_points(
+    messages: list[Encoded], ends: Iterable[tuple[Encoded, bool]], *, hours: bool
+) -> list[Encoded]:
+    """The messages with a cache point behind each of these blocks. `hours`: the model keeps some for one."""
+    points = {id(block): _cache_point(long=long and hours) for block, long in ends}
     return [
         {
             "role": message["role"],
             "content": [
                 each
                 for block in message["content"]
-                for each in ((block, point) if id(block) in marked else (block,))
+                for each in ((block, points[id(block)]) if id(block) in points else (block,))
             ],
         }
         for message in messages

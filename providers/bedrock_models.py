@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from providers.anthropic_thinking import NOTHING_LEFT_OUT, thinking_fields
 from providers.effort import nearest
+from providers.types import JSON
 
 PLACES = ("tools", "system", "messages")
 """Where cache points may stand, in the order of the prompt."""
@@ -22,7 +23,7 @@ LEAST_BUDGET = 1024
 """Tokens. A budget has to leave some of the answer's limit."""
 
 Thinking = Callable[[str, str, int, frozenset[str]], dict[str, Any]]
-"""The fields for an effort: `(effort, model, limit of the answer in tokens, what was refused)`."""
+"""The fields for an effort: `(effort, model, most tokens of any answer, what was refused)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,12 @@ def _nothing(effort: str, model: str, limit: int, left_out: frozenset[str]) -> d
     return {}
 
 
+def least_limit(fields: Mapping[str, JSON]) -> int:
+    """The smallest limit of an answer that goes with these fields, in tokens: more than thinking's budget."""
+    budget = fields.get("thinking", {}).get("budget_tokens")
+    return budget + LEAST_BUDGET if budget else 0
+
+
 CLAUDE = Family(_claude, frozenset(PLACES), hour=True, tells_errors=True)
 NOVA = Family(_nova, frozenset({"system", "messages"}), tells_errors=True)
 OPENAI = Family(_openai)
@@ -85,4 +92,4 @@ HIDDEN = Family(_claude, frozenset(PLACES), hour=True)
 OTHER = Family(_nothing)
 
 
-__all__ = ["NOTHING_LEFT_OUT", "PLACES", "Family", "family_of"]
+__all__ = ["NOTHING_LEFT_OUT", "PLACES", "Family", "family_of", "least_limit"]

@@ -159,6 +159,56 @@ def test_an_hour_is_asked_for_at_every_point() -> None:
     assert points == [{"type": "default", "ttl": "1h"}] * 3
 
 
+def lifetimes(kept_until: str, model: str = MODEL, **rest: Any) -> list[str]:
+    """What each point of a conversation of two answers asks for; its third message is the second prompt."""
+    said = (
+        message("user", "a", id="1"),
+        message("assistant", "b", id="2"),
+        message("user", "c", id="3"),
+        called("t1"),
+        result("t1"),
+        message("assistant", "d", id="6"),
+        message("user", "e", id="7"),
+    )
+    asked = request(ModelRef("bedrock", model), *said, tools=[TOOL], cache_ttl="auto")
+    asked = replace(asked, kept_until=kept_until, previous_end="3", **rest)
+    found = [block["cachePoint"] for _, block in segments(request_body(asked, HERE)) if "cachePoint" in block]
+    return [point.get("ttl", "5m") for point in found]
+
+
+def test_what_is_kept_for_an_hour_ends_at_a_point_of_its_own_and_the_rest_has_five_minutes() -> None:
+    assert lifetimes("1") == ["1h", "1h", "5m", "5m"]
+    assert lifetimes("3") == ["1h", "1h", "1h", "5m"]
+    assert lifetimes("7") == ["1h", "1h", "1h", "1h"]
+
+
+def test_where_four_points_are_too_few_the_one_behind_the_tools_gives_way() -> None:
+    asked = request(
+        ModelRef("bedrock", MODEL),
+        *(message("user" if place % 2 == 0 else "assistant", "x", id=str(place)) for place in range(7)),
+        tools=[TOOL],
+        cache_ttl="auto",
+    )
+    encoded = request_body(replace(asked, kept_until="0", previous_end="4"), HERE)
+    assert places(encoded) == ["system:text", "user:text", "user:text", "user:text"]
+    assert objection(encoded) == ""
+
+
+def test_a_model_that_sells_one_lifetime_is_asked_for_no_other_whatever_the_plan() -> None:
+    assert set(lifetimes("3", model=NOVA)) == {"5m"}
+
+
+def test_a_limit_of_one_answer_changes_nothing_that_the_cache_is_looked_up_by() -> None:
+    claude = ModelRef("bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0")
+    asked = request(claude, message("user", "a"), effort="high")
+    usual, tight = (request_body(each, HERE) for each in (asked, replace(asked, max_output_tokens=2000)))
+    assert tight["additionalModelRequestFields"] == usual["additionalModelRequestFields"]
+    # The API wants a limit above thinking's budget.
+    assert tight["inferenceConfig"] == {"maxTokens": 8192 + 1024}
+    free = request(claude, message("user", "a"))
+    assert request_body(replace(free, max_output_tokens=2000), HERE)["inferenceConfig"] == {"maxTokens": 2000}
+
+
 def test_nova_is_not_asked_for_an_hour() -> None:
     assert "ttl" not in json.dumps(body(message("user", "a"), model=NOVA, cache_ttl="1h"))
 
