@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from providers import anthropic_diagnosis
 from providers.anthropic_answer import Answer, anthropic_cache_tokens, complaint, decoded
 from providers.anthropic_encoder import ENCODER, WIRE, encode
 from providers.anthropic_thinking import NOTHING_LEFT_OUT, refused, thinking_fields
 from providers.call import Call, StreamedCall
 from providers.counts import count
+from providers.departure import traced
 from providers.endpoint import is_loopback
 from providers.errors import (
     ConfigurationError,
@@ -71,7 +73,7 @@ def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], h
 
 
 class Anthropic:
-    """A connection to one endpoint. It remembers what each model refused to be told of thinking."""
+    """A connection to one endpoint. It remembers what each model refused to be told of thinking, and to be asked."""
 
     encoder = ENCODER
 
@@ -141,6 +143,7 @@ class Anthropic:
         # A proxy named in the environment does not reach this machine's own servers.
         # The SDK mounts it whatever `trust_env` says, but for what is mounted already.
         here = is_loopback(self._endpoint)
+        hooks = {"request": [traced]}
         proxies: dict[str, Any] = {"trust_env": False, "mounts": dict.fromkeys(EVERY_SCHEME)} if here else {}
         timeout = httpx2.Timeout(None, connect=CONNECT_SECONDS)  # silence is noticed by `awaited`
         return AsyncAnthropic(
@@ -151,7 +154,7 @@ class Anthropic:
             default_headers=self._headers,
             open_telemetry=False,
             # The key and the conversation are for this address alone.
-            http_client=DefaultAsyncHttpxClient(follow_redirects=False, **proxies),
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False, event_hooks=hooks, **proxies),
         )
 
     @asynccontextmanager
@@ -170,7 +173,7 @@ class Anthropic:
                 await stream.close()
 
     async def _send(self, client: AsyncAnthropic, request: Request) -> AsyncStream[Any]:
-        """The endpoint's answer. What it refuses to hear of thinking costs one more request, once a model."""
+        """The endpoint's answer. What it refuses to hear costs one more request, once a model."""
         from anthropic import APIStatusError, AsyncStream
         from anthropic.types import Message, RawMessageStreamEvent
 
@@ -189,7 +192,10 @@ class Anthropic:
                     )
             except APIStatusError as error:
                 said, _ = complaint(_error_body(error))
-                field = refused(thinking_fields(effort, left_out), error.status_code, said)
+                status, own = error.status_code, self._endpoint == ENDPOINT
+                field = refused(thinking_fields(effort, left_out), status, said)
+                if field is None and anthropic_diagnosis.refused(status, said, left_out, own=own):
+                    field = anthropic_diagnosis.FIELD
                 if field is None:
                     raise
                 self._left_out[model] = left_out | {field}

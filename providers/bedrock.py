@@ -21,6 +21,7 @@ from providers.bedrock_faults import fault, refused_parts, said
 from providers.bedrock_messages import ENCODER, WIRE, request_body, sdk_arguments
 from providers.bedrock_usage import bedrock_usage
 from providers.call import Call, StreamedCall
+from providers.departure import sent
 from providers.endpoint import is_loopback
 from providers.errors import ConfigurationError, ProviderError
 from providers.faults import stalled
@@ -152,6 +153,7 @@ class Bedrock:
         while True:
             left_out = self._left_out.get(model, frozenset())
             body = request_body(request, self._endpoint, left_out)
+            sent()  # from here on nobody can tell
             try:
                 return await aside(partial(self._opened, sdk_arguments(body)), lambda stream: stream.close())
             except ClientError as error:

@@ -20,6 +20,7 @@ from typing import Any
 
 from providers.call import Call, StreamedCall
 from providers.counts import count
+from providers.departure import sent
 from providers.errors import ConfigurationError, ModelNotFound, ProviderError, ServerFault, StreamTruncated
 from providers.faults import http_fault, retry_after_seconds, stalled, unreachable
 from providers.litellm_request import ENCODER, NOTHING_LEFT_OUT, WIRE, request_arguments
@@ -129,6 +130,7 @@ class LitellmSDK:
         while True:
             left_out = self._left_out.get(model, NOTHING_LEFT_OUT)
             arguments = request_arguments(request, self._origin(request), left_out)
+            sent()  # from here on nobody can tell
             try:
                 return await litellm.acompletion(**arguments, **self._where(), timeout=LONGEST)
             except Exception as error:  # the library lets its providers' own errors through

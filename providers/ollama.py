@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from providers.call import Call, StreamedCall
 from providers.counts import count
+from providers.departure import traced
 from providers.effort import nearest
 from providers.endpoint import is_loopback
 from providers.errors import (
@@ -251,6 +252,7 @@ class OllamaProvider:
         return httpx2.AsyncClient(
             base_url=self._url,
             headers=self._headers,
+            event_hooks={"request": [traced]},
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),  # silence is noticed by `awaited`
             trust_env=not is_loopback(self._url),  # a proxy has no business on this machine
             verify=self._url.startswith("https:"),  # plain HTTP: spares loading the system's certificates

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from providers.departure import traced
 from providers.endpoint import Endpoint, is_loopback
 from providers.errors import ModelNotFound, ProviderError, ServerFault
 from providers.faults import http_fault, redirected, retry_after_seconds, unreachable
@@ -34,6 +35,7 @@ def make_client(endpoint: Endpoint) -> openai.AsyncOpenAI:
         timeout=openai.Timeout(None, connect=CONNECT_SECONDS),  # silence is noticed by the wires
         default_headers=endpoint.headers,
         http_client=openai.DefaultAsyncHttpx2Client(
+            event_hooks={"request": [traced]},
             follow_redirects=False,  # the key and the conversation are for this address alone
             trust_env=not is_loopback(endpoint.base_url),  # a proxy has no business on this machine
             verify=endpoint.base_url.startswith("https:"),  # plain HTTP: spares loading certificates
