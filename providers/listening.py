@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import urlsplit
 
+from providers.endpoint import is_loopback
+
 SECONDS = 0.3
-"""On this machine an answer takes a thousandth of that."""
+"""How long another machine is waited for: somebody waits for the prompt."""
+HERE_SECONDS = 3.0
+"""This machine answers or refuses at once; only a busy one takes longer."""
 
 PORTS = {"http": 80, "https": 443}
 
 
-async def listens(url: str, seconds: float = SECONDS) -> bool:
+async def listens(url: str, seconds: float | None = None) -> bool:
     """Whether a connection to `url` can be made within `seconds`. Nothing is sent; never raises."""
+    if seconds is None:
+        seconds = HERE_SECONDS if is_loopback(url) else SECONDS
     try:
         address = urlsplit(url)
         port = address.port or PORTS.get(address.scheme, 0)

@@ -97,11 +97,12 @@ def test_an_endpoint_that_answers_tells_its_models_and_which_key_is_used(cli: Cl
 
 def test_a_refused_key_is_named_by_its_source_and_never_shown(cli: Cli) -> None:
     def refuse(request: Recorded) -> Reply:
-        said = f"Incorrect API key provided: {request.headers['authorization']}"
+        said = f"Incorrect key: {request.headers['authorization']}, {request.headers['x-gateway']}"
         return json_reply({"error": {"message": said}}, 401)
 
     with LoopbackServer(refuse) as server:
-        configure(cli, server.url.replace("//", "//me:secret-of-a-url@"))
+        file = configure(cli, server.url.replace("//", "//me:secret-of-a-url@"))
+        file.write_text(file.read_text() + 'headers = { X-Gateway = "secret-of-a-gateway" }\n')
         ran = cli("doctor", "--json")
     (mine,) = told(ran.json, "mine")
     assert mine["level"] == "problem"
@@ -109,6 +110,7 @@ def test_a_refused_key_is_named_by_its_source_and_never_shown(cli: Cli) -> None:
     assert "[providers.mine]" in mine["said"]
     assert KEY not in ran.out
     assert "secret-of-a-url" not in ran.out
+    assert "secret-of-a-gateway" not in ran.out
 
 
 def test_a_password_in_a_proxys_address_is_not_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
