@@ -25,6 +25,7 @@ CHAT = Wire(
         origin, provider=provider, taken=taken_ids(request)
     ),
     closes=False,
+    tells_early=True,
 )
 
 

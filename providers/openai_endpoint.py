@@ -62,6 +62,8 @@ class Wire:
     """One call's accumulator, for the model at an origin and the provider of this name."""
     closes: bool
     """Whether the event that says how the answer ended is its last; else usage may follow, then `[DONE]`."""
+    tells_early: bool = False
+    """Whether its usage may come before the answer's end, not yet with all of its output."""
     thinks: bool = False
     """Whether models that are reached over it think unless told not to."""
 
@@ -83,7 +85,12 @@ class OpenAIProvider:
 
     def stream(self, request: Request) -> Call:
         answer = self._wire.answer(request, self._origin(request), self.name)
-        return StreamedCall(request, lambda: self._open(request, answer), answer)
+        return StreamedCall(
+            request,
+            lambda: self._open(request, answer),
+            answer,
+            provisional=lambda: self._wire.tells_early and answer.stop_reason is None,
+        )
 
     async def prepare(self) -> None:
         await self._ready()

@@ -353,6 +353,15 @@ async def test_a_connection_that_is_cut_is_truncated(opened: Open) -> None:
     assert outcome.call.estimated
 
 
+async def test_an_output_told_before_the_answer_was_cut_is_an_estimate(opened: Open) -> None:
+    early = {"prompt_tokens": 100, "completion_tokens": 1, "total_tokens": 101}
+    pieces = (chunk({"content": "half"}, usage=early), chunk({"content": "of it" * 100}))
+    with LoopbackServer(lambda _: sse(*pieces, cut=True)) as server:
+        made = await played(opened(server), ASKED)
+    assert isinstance(made.error, StreamTruncated)
+    assert (made.call.usage, made.call.estimated) == (Usage(input_tokens=100, output_tokens=126), True)
+
+
 async def test_a_cut_after_the_whole_message_loses_nothing(opened: Open) -> None:
     outcome = await replayed(
         opened, sse(chunk({"content": "all"}), chunk({}, "stop", usage=usage(9, 1)), cut=True)
