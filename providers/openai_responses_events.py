@@ -94,7 +94,10 @@ class ResponseAccumulator:
                 blocks += [Thinking(item.text, self._origin)] if item.text else []
                 before += [self._opaque(item.raw)] if item.goes_back else []
                 continue
-            blocks += [*before, *kept] if (kept := self._kept(item)) else []
+            kept = self._kept(item)
+            if not kept and item.kind == MESSAGE:
+                continue  # nothing was said: the reasoning led to what follows
+            blocks += [*before, *kept] if kept else []
             before = []
         return tuple(blocks)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from providers.openai_responses_events import ResponseAccumulator
 from providers.openai_responses_messages import encode_input, encode_tools
 from providers.types import Image, Message, Opaque, Origin, Text, Thinking, ToolCall, canonical
 from tests.support.calls import SCHEMA, TOOL, called, message, result
@@ -164,3 +165,13 @@ def test_a_results_images_are_part_of_it() -> None:
             "output": [{"type": "input_image", "detail": "auto", "image_url": "data:image/png;base64,aGk="}],
         },
     ]
+
+
+def test_reasoning_before_a_message_without_words_goes_back_with_the_call_behind_it() -> None:
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "blob"}
+    call = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "list_files", "arguments": "{}"}
+    silence = {"type": "message", "id": "msg_1", "content": [{"type": "output_text", "text": ""}]}
+    answer = ResponseAccumulator(HERE)
+    answer.feed({"status": "completed", "output": [thought, silence, call]})
+    items = encoded(Message("m", "assistant", answer.blocks))
+    assert [item["type"] for item in items] == ["reasoning", "function_call"]
