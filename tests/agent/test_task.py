@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.crew import SIDE_BY_SIDE
+import pytest
+
+from agent.crew import SIDE_BY_SIDE, Crew
 from agent.events import CallFinished, Event, ToolFinished, ToolOutput, ToolStarted, TurnFinished
-from agent.host import CallMade, MessageAdded
+from agent.host import CallMade, Lane, MessageAdded
 from agent.loop import run
 from agent.prompt import OPENS
 from agent.state import AgentState
-from providers.types import Message, Text
+from agent.tools.contract import Job
+from providers.types import Message, Request, Text, ToolCall
 from tests.support.hosting import ListHost, prompt, results, rig
 from tests.support.script import say, script, use
 
@@ -156,3 +161,57 @@ async def test_every_one_of_many_tasks_is_answered(tmp_path: Path) -> None:
         tmp_path, wanted, say("done"), tasks={f"job {job}": [say(f"did {job}")] for job in jobs}
     )
     assert sorted(result.text for result in results(state.messages)) == sorted(f"did {job}" for job in jobs)
+
+
+@dataclass(slots=True)
+class HoldingHost(ListHost):
+    """Notes which sub-agents call the model, and holds the first such call until `go_on` is set."""
+
+    asked: list[str] = field(default_factory=list)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def lane(self, lane: Lane) -> ListHost:
+        return HoldingLane(main=self, title=lane.title)
+
+
+@dataclass(slots=True, kw_only=True)
+class HoldingLane(ListHost):
+    main: HoldingHost
+    title: str
+
+    async def before_call(self, request: Request) -> Request:
+        self.main.asked.append(self.title)
+        if len(self.main.asked) == 1:
+            await self.main.go_on.wait()
+        return request
+
+
+@pytest.mark.parametrize("first", [say("ok"), {"error": {"status": 400, "message": "no"}}])
+async def test_tasks_of_one_step_wait_for_the_answer_to_the_first(
+    tmp_path: Path, first: dict[str, Any]
+) -> None:
+    names = ["one", "two", "three"]
+    wanted = use(*(("task", {"description": name, "prompt": name}) for name in names))
+    host = HoldingHost()
+    tasks = {"one": [first], "two": [say("ok")], "three": [say("ok")]}
+    turn = asyncio.create_task(play(tmp_path, wanted, say("done"), tasks=tasks, host=host))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert host.asked == ["one"]
+    host.go_on.set()
+    state, _ = await turn
+    assert host.asked == names
+    assert [result.text for result in results(state.messages)[1:]] == ["ok", "ok"]
+
+
+async def test_a_task_that_is_stopped_before_it_began_lets_the_others_begin(tmp_path: Path) -> None:
+    host = HoldingHost()
+    model = script(tmp_path, use(FIND), tasks={"find it": [say("ok")]})
+    crew = Crew(run, AgentState(), host, rig(tmp_path, model))
+    call = ToolCall("c1", "task", "{}")
+    first = asyncio.create_task(crew.work(call, Job("one", "find it"), print))
+    second = asyncio.create_task(crew.work(call, Job("two", "find it"), print))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).text == "ok"
