@@ -75,6 +75,10 @@ class Segments:
     hashes: tuple[str, ...]
     marks: dict[int, str] = field(default_factory=dict)
     """The lifetimes of Anthropic's breakpoints, by place."""
+    own: tuple[str, ...] = ()
+    """Of each block a hash of it alone, whatever stands before it and whatever model reads it."""
+    opening: int = 0
+    """How many blocks come before the model's first answer: tools, system prompt, the first prompt."""
 
     @property
     def tokens(self) -> int:
@@ -84,21 +88,44 @@ class Segments:
     def of(cls, head: Any, blocks: Iterable[tuple[str, dict[str, Any]]]) -> Self:
         """`head` is what else belongs to the key: model and parameters; a block comes with its role."""
         digest = hashlib.sha256(_text(head).encode("utf-8", "replace"))
-        lengths, hashes, marks = [], [], {}
+        lengths, hashes, own, marks = [], [], [], {}
+        opening = None
         for place, (role, block) in enumerate(blocks):
             bare = _text({key: value for key, value in block.items() if key != "cache_control"})
-            digest.update(f"{role}:{bare}".encode("utf-8", "replace"))
+            said = f"{role}:{bare}".encode("utf-8", "replace")
+            digest.update(said)
             lengths.append(max(1, len(bare) // 4))
             hashes.append(digest.hexdigest())
+            own.append(hashlib.sha256(said).hexdigest())
             if "cache_control" in block:
                 marks[place] = block["cache_control"].get("ttl", "5m")
-        return cls(tuple(lengths), tuple(hashes), marks)
+            if opening is None and role == "assistant":
+                opening = place
+        first = len(lengths) if opening is None else opening
+        return cls(tuple(lengths), tuple(hashes), marks, tuple(own), first)
 
     def shared_with(self, other: Segments) -> int:
         """Tokens of the longest common beginning, in whole blocks."""
+        return self._common(self.hashes, other.hashes)
+
+    def repeated_from(self, other: Segments) -> int:
+        """The same, where another model or other parameters don't make a block another one."""
+        return self._common(self.own, other.own)
+
+    def opened_with(self, tokens: int) -> Segments:
+        """The same conversation, all before the model's first answer being one block of so many tokens."""
+        start = max(1, self.opening)
+        return Segments(
+            (tokens, *self.lengths[start:]),
+            self.hashes[start - 1 :],
+            own=self.own[start - 1 :],
+            opening=1,
+        )
+
+    def _common(self, mine: tuple[str, ...], theirs: tuple[str, ...]) -> int:
         shared = 0
-        for length, mine, theirs in zip(self.lengths, self.hashes, other.hashes, strict=False):
-            if mine != theirs:
+        for length, one, other in zip(self.lengths, mine, theirs, strict=False):
+            if one != other:
                 break
             shared += length
         return shared
@@ -117,6 +144,16 @@ def openai_segments(body: dict[str, Any]) -> Segments:
     blocks = [("tool", tool) for tool in body.get("tools", [])]
     blocks += [(message["role"], message) for message in body["messages"]]
     return Segments.of([body["model"], body.get("reasoning_effort")], blocks)
+
+
+def responses_segments(body: dict[str, Any]) -> Segments:
+    """Tools, the instructions, then the items of the input, each one block."""
+    blocks = [("tool", tool) for tool in body.get("tools", [])]
+    blocks += [("system", {"text": body.get("instructions", "")})]
+    blocks += [
+        (item.get("role", "tool" if "output" in item else "assistant"), item) for item in body["input"]
+    ]
+    return Segments.of([body["model"], body.get("reasoning")], blocks)
 
 
 @dataclass(slots=True)

@@ -4,79 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.cache import oracle
-from benchmarks.cache.billing import Bill, Rates
-from benchmarks.cache.oracle import Made
+from benchmarks.cache.result import WIRES, Result, play
 from benchmarks.cache.scripts import SCRIPTS
-from benchmarks.cache.stage import stage
 
-OPENAI_RATES = Rates(input=1.25, output=10.0, read=0.125, write=1.25, write_1h=1.25)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One script on one wire."""
-
-    script: str
-    wire: str
-    calls: Sequence[Made]
-    minimum: int
-    step: int
-    rates: Rates
-
-    @property
-    def bill(self) -> Bill:
-        return sum((call.bill for call in self.calls), Bill())
-
-    @property
-    def cost(self) -> float:
-        """US dollars."""
-        return self.bill.cost(self.rates)
-
-    @property
-    def best(self) -> float:
-        writes = self.wire == "anthropic"
-        return oracle.best(self.calls, self.rates, minimum=self.minimum, step=self.step, writes=writes)
-
-    @property
-    def rebilled(self) -> dict[str, int]:
-        """Tokens, by why that was allowed."""
-        return oracle.rebilled(self.calls, minimum=self.minimum, step=self.step)
-
-    def fixed(self, lifetime: str) -> float | None:
-        if self.wire != "anthropic":
-            return None
-        return oracle.with_lifetime(self.calls, lifetime, self.rates, minimum=self.minimum)
-
-    @property
-    def uncached(self) -> float:
-        return oracle.without_cache(self.calls, self.rates)
-
-
-def play(script: str, wire: str, *, size: float = 1.0) -> Result:
-    """Run one script in a scratch folder. `size` below 1 runs a part of it."""
-    with tempfile.TemporaryDirectory() as folder, stage(Path(folder), wire) as scene:
-        SCRIPTS[script](scene, size)
-        billing = scene.server.billing
-        anthropic = wire == "anthropic"
-        return Result(
-            script,
-            wire,
-            tuple(billing.calls),
-            billing.minimum,
-            1 if anthropic else 128,
-            Rates() if anthropic else OPENAI_RATES,
-        )
-
-
-WIRES = ("anthropic", "openai")
 HEAD = (
     "script | wire | calls | prompt | read | write | uncached | hit rate | re-billed | cost $ | ÷ oracle"
     " | all 5 min $ | all 1 h $ | no cache $"

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from benchmarks.cache.server import Say, Use
-from benchmarks.cache.stage import Stage
+from benchmarks.cache.server import Answer, Say, Use
+from benchmarks.cache.stage import MODELS, OTHER_MODELS, Stage
 
 MINUTE = 60.0
-Script = Callable[[Stage, float], None]
-"""`script(stage, size)`: `size` is 1 for the whole thing; tests run a part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One way of working."""
+
+    act: Callable[[Stage, float], None]
+    """`act(stage, size)`: `size` is 1 for the whole thing; tests run a part of it."""
+    minimum: int = 1024
+    """Tokens below which Anthropic's side caches nothing: 512 to 4,096, by model."""
 
 
 def read(number: int, *, lines: int = 20, pause: float = 0.0) -> Use:
@@ -90,16 +99,89 @@ def permissions(stage: Stage, size: float) -> None:
     stage.ask("And look again.", read(3), Say("Good."), words=("--permission-mode", "plan"))
 
 
+def edits(stage: Stage, size: float) -> None:
+    """One job of thirty steps: look for something, read around it, change it, part by part."""
+    steps: list[Answer] = []
+    for part in range(max(1, round(10 * size))):
+        seek = {"pattern": f"def part_{part}_\\d*7\\(", "path": f"part{part}.py"}
+        look = {"path": f"part{part}.py", "offset": 1, "limit": 80}
+        line = f"def part_{part}_47(value): return value + 47"
+        better = f"def part_{part}_47(value: int) -> int:\n    return value + {part} + 47"
+        change = {"path": f"part{part}.py", "old": line, "new": better}
+        steps += [
+            Use((("grep", seek),), f"Next is part {part}. I look for the functions that end in seven."),
+            Use((("read", look),), f"There it is. I read the first half of part {part} before I touch it."),
+            Use((("edit", change),), f"Only part_{part}_47 is wrong: it forgets its part. I change it."),
+        ]
+    stage.ask(
+        "In every part the function 47 forgets to add the number of its part. Mend that, and give it types.",
+        *steps,
+        Say("All parts add their number now, and function 47 has types in each. Nothing else was touched."),
+    )
+
+
+def compaction(stage: Stage, size: float) -> None:
+    """The conversation no longer fits the window: a summary takes its place, and the work goes on."""
+    steps = max(3, round(12 * size))
+    stage.ask("Look at the parts.", *(read(step) for step in range(steps)), Say("They are fine."))
+    stage.server.billing.window = stage.server.billing.calls[-1].segments.tokens + 500
+    stage.ask(
+        "Look at the rest.",
+        Use((("read", {"path": "part9.py"}),)),
+        Say("The parts were read; part 9 is left."),
+        Use((("read", {"path": "part8.py", "limit": 30}),), allowed="compaction"),
+        Say("All of it is fine."),
+    )
+    if not stage.server.billing.refused:
+        raise RuntimeError("every request fitted the window: mend the benchmark's compaction")
+
+
+def tasks(stage: Stage, size: float) -> None:
+    """Three sub-agents side by side in one step, then the same once more."""
+    for turn in range(2):
+        words = [f"errand-{turn}-{number}" for number in range(3)]
+        jobs = tuple(
+            ("task", {"description": f"part {number}", "prompt": f"Do {word}: say what this part holds."})
+            for number, word in enumerate(words)
+        )
+        stage.aside = {word: [read(turn), read(turn + 1), Say("It adds.")] for word in words}
+        stage.ask("Have the parts looked at.", read(turn), Use(jobs), Say("They all add."))
+
+
+def model_switch(stage: Stage, size: float) -> None:
+    """Another model for one turn, then the first one again."""
+    stage.ask("Look.", *(read(step) for step in range(6)), Say("Yes."))
+    other = ("-m", OTHER_MODELS[stage.wire])
+    stage.ask("And you?", Use(read(6).calls, allowed="model switch"), Say("Me too."), words=other)
+    stage.ask("Go on.", read(7), Say("Done."), words=("-m", MODELS[stage.wire]))
+
+
+def folders(stage: Stage, size: float) -> None:
+    """A session in one project, then one in another."""
+    stage.ask("Look.", read(1), Say("Yes."))
+    stage.clock.advance(MINUTE)
+    stage.move()
+    # OpenAI's key is the session's own; a session that only begins like another is no re-billing of its own
+    again = Use(read(1).calls, allowed="another session")
+    stage.ask("Look here, too.", again, Say("Yes."), new=True)
+
+
 SCRIPTS: Mapping[str, Script] = {
-    "30-step loop": short_loop,
-    "100-step loop": long_loop,
-    "30 steps, 6 min between": slow_loop,
-    "12 turns with pauses": turns,
-    "a process per turn": resume,
-    "an upgrade": upgrade,
-    "rewind and fork": rewind,
-    "12 reads in a step": lambda stage, size: parallel(stage, 12),
-    "25 reads in a step": lambda stage, size: parallel(stage, 25),
-    "40 reads in a step": lambda stage, size: parallel(stage, 40),
-    "permission mode changes": permissions,
+    "30-step loop": Script(short_loop),
+    "100-step loop": Script(long_loop),
+    "30-step edit": Script(edits),
+    "30-step edit, minimum 4,096": Script(edits, minimum=4096),
+    "30 steps, 6 min between": Script(slow_loop),
+    "12 turns with pauses": Script(turns),
+    "a process per turn": Script(resume),
+    "an upgrade": Script(upgrade),
+    "rewind and fork": Script(rewind),
+    "12 reads in a step": Script(lambda stage, size: parallel(stage, 12)),
+    "25 reads in a step": Script(lambda stage, size: parallel(stage, 25)),
+    "40 reads in a step": Script(lambda stage, size: parallel(stage, 40)),
+    "permission mode changes": Script(permissions),
+    "compaction": Script(compaction),
+    "sub-agents": Script(tasks),
+    "model switch": Script(model_switch),
+    "another folder": Script(folders),
 }

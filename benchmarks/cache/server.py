@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks.cache.billing import (
     AnthropicCache,
@@ -15,9 +15,10 @@ from benchmarks.cache.billing import (
     Segments,
     anthropic_segments,
     openai_segments,
+    responses_segments,
 )
 from benchmarks.cache.oracle import Made
-from tests.support import anthropic_server, openai_server
+from tests.support import anthropic_server, openai_server, responses_server
 from tests.support.loopback import LoopbackServer, Recorded, Reply, sse
 
 START = 1_800_000_000.0
@@ -39,7 +40,9 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self.time += seconds
-        self.file.write_text(repr(self.time))
+        new = self.file.with_suffix(".new")
+        new.write_text(repr(self.time))
+        new.replace(self.file)  # the agent may be reading it
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class Say:
 
     words: str
     pause: float = 0.0
+    allowed: str = ""
+    """Why the request that gets this answer may pay again for what was sent; empty if it may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +62,14 @@ class Use:
     calls: tuple[tuple[str, dict[str, Any]], ...]
     words: str = ""
     pause: float = 0.0
+    allowed: str = ""
 
 
-Answer = Say | Use
-Choose = Callable[[dict[str, Any]], Answer]
+Answer: TypeAlias = Say | Use
+Choose: TypeAlias = Callable[[dict[str, Any]], Answer]
 """The answer to a request's body."""
+Called: TypeAlias = tuple[str, str, dict[str, Any]]
+"""A tool call: its id, the tool's name, the arguments."""
 
 
 @dataclass(slots=True)
@@ -71,12 +79,28 @@ class Billing:
     clock: Clock
     minimum: int
     calls: list[Made] = field(default_factory=list)
-    allowed: str = ""
-    """Why the next call may pay again for what was sent before; taken by that call."""
+    window: int = 1_000_000
+    """Tokens of a prompt beyond which a request is refused, as a model's context window demands."""
+    refused: int = 0
+    """How many requests did not fit the window."""
+
+    def fits(self, request: Segments) -> bool:
+        """Whether a request fits the window; one that doesn't is counted."""
+        if request.tokens <= self.window:
+            return True
+        self.refused += 1
+        return False
+
+    def book(self, request: Segments, key: str, bill: Bill, allowed: str) -> None:
+        """Keep a request that is answered."""
+        self.calls.append(Made(self.clock.now(), request, key, bill, allowed))
 
 
 class AnthropicBench(LoopbackServer):
     """Speaks Anthropic's Messages API."""
+
+    CONFIG = ""
+    """What `config.toml` has to say so that the program speaks to it."""
 
     def __init__(self, clock: Clock, choose: Choose, *, minimum: int = 1024) -> None:
         super().__init__(self._reply)
@@ -94,13 +118,16 @@ class AnthropicBench(LoopbackServer):
         complaint = anthropic_server.objection(body)
         if complaint:
             return anthropic_server.refusal(400, "invalid_request_error", complaint)
+        segments = anthropic_segments(body)
         with self._order:
+            if not self.billing.fits(segments):
+                too_long = f"prompt is too long: {segments.tokens} tokens > {self.billing.window} maximum"
+                return anthropic_server.refusal(400, "invalid_request_error", too_long)
             answer = self.choose(body)
-            segments = anthropic_segments(body)
             bill, keep = self._cache.bill(segments)
             blocks = self._blocks(answer)
             bill = replace(bill, output=anthropic_server.length(blocks))
-            _book(self.billing, segments, "", bill)
+            self.billing.book(segments, "", bill, answer.allowed)
         events = anthropic_server.answer(*blocks, usage=_anthropic_usage(bill), model=body["model"])
         return _stream(events, keep, self.billing.clock, answer.pause)
 
@@ -120,6 +147,8 @@ class AnthropicBench(LoopbackServer):
 class OpenAIBench(LoopbackServer):
     """Speaks OpenAI's chat completions."""
 
+    CONFIG = ""
+
     def __init__(self, clock: Clock, choose: Choose, *, minimum: int = 1024, step: int = 128) -> None:
         super().__init__(self._reply)
         self.billing = Billing(clock, minimum)
@@ -131,19 +160,28 @@ class OpenAIBench(LoopbackServer):
     def environ(self) -> dict[str, str]:
         return {"OPENAI_API_KEY": "sk-0123456789abcdef", "OPENAI_BASE_URL": f"{self.url}/v1"}
 
+    def segments(self, body: dict[str, Any]) -> Segments:
+        return openai_segments(body)
+
+    def events(self, words: str, calls: Sequence[Called], bill: Bill) -> tuple[str, ...]:
+        """The answer as it is streamed."""
+        billed = openai_server.usage(bill.prompt, bill.output, bill.read)
+        return openai_server.answer(words, calls, **billed)
+
     def _reply(self, request: Recorded) -> Reply:
         body = request.json
+        segments, key = self.segments(body), str(body.get("prompt_cache_key", ""))
         with self._order:
+            if not self.billing.fits(segments):
+                return openai_server.refusal(400, "too long", code="context_length_exceeded")
             answer = self.choose(body)
-            segments, key = openai_segments(body), str(body.get("prompt_cache_key", ""))
             bill, keep = self._cache.bill(segments, key)
             words, calls = self._said(answer)
             bill = replace(bill, output=max(1, (len(words) + sum(len(str(call)) for call in calls)) // 4))
-            _book(self.billing, segments, key, bill)
-        usage = openai_server.usage(bill.prompt, bill.output, bill.read)
-        return _stream(openai_server.answer(words, calls, **usage), keep, self.billing.clock, answer.pause)
+            self.billing.book(segments, key, bill, answer.allowed)
+        return _stream(self.events(words, calls, bill), keep, self.billing.clock, answer.pause)
 
-    def _said(self, answer: Answer) -> tuple[str, tuple[tuple[str, str, dict[str, Any]], ...]]:
+    def _said(self, answer: Answer) -> tuple[str, tuple[Called, ...]]:
         match answer:
             case Say(words):
                 return words, ()
@@ -151,12 +189,23 @@ class OpenAIBench(LoopbackServer):
                 return words, tuple((f"call_{next(self._numbers):05}", name, args) for name, args in calls)
 
 
-Server = AnthropicBench | OpenAIBench
+class ResponsesBench(OpenAIBench):
+    """Speaks OpenAI's Responses API."""
+
+    CONFIG = '[providers.openai]\nwire = "openai-responses"\n'
+
+    def segments(self, body: dict[str, Any]) -> Segments:
+        return responses_segments(body)
+
+    def events(self, words: str, calls: Sequence[Called], bill: Bill) -> tuple[str, ...]:
+        number = next(self._numbers)
+        said = (responses_server.said(words, f"msg_{number:05}"),) if words else ()
+        billed = responses_server.usage(bill.prompt, bill.output, bill.read)
+        used = (responses_server.called(*call) for call in calls)
+        return responses_server.answer(*said, *used, usage=billed)
 
 
-def _book(billing: Billing, segments: Segments, key: str, bill: Bill) -> None:
-    billing.calls.append(Made(billing.clock.now(), segments, key, bill, billing.allowed))
-    billing.allowed = ""
+Server: TypeAlias = AnthropicBench | OpenAIBench
 
 
 def _stream(events: tuple[str, ...], keep: Callable[[], None], clock: Clock, pause: float) -> Reply:

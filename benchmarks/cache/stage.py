@@ -7,17 +7,32 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cache.server import Answer, AnthropicBench, Clock, OpenAIBench, Server
+from benchmarks.cache.server import Answer, AnthropicBench, Clock, OpenAIBench, ResponsesBench, Server
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("providers", "agent", "checkpoint", "sessions", "cli")
-MODELS = {"anthropic": "anthropic/claude-sonnet-4-5", "openai": "openai/gpt-5.1"}
+MODELS = {
+    "anthropic": "anthropic/claude-sonnet-4-5",
+    "openai": "openai/gpt-5.1",
+    "responses": "openai/gpt-5.1",
+}
+OTHER_MODELS = {
+    "anthropic": "anthropic/claude-haiku-4-5",
+    "openai": "openai/gpt-5-mini",
+    "responses": "openai/gpt-5-mini",
+}
+SERVERS: Mapping[str, type[Server]] = {
+    "anthropic": AnthropicBench,
+    "openai": OpenAIBench,
+    "responses": ResponsesBench,
+}
 PATIENCE = 300.0
 """Seconds that one run may take."""
 
@@ -27,17 +42,16 @@ class Stage:
     """Runs `agent -p`, each prompt in a process of its own, and scripts what the model answers."""
 
     folder: Path
+    project: Path
     wire: str
     clock: Clock
     server: Server
     answers: list[Answer] = field(default_factory=list)
+    aside: dict[str, list[Answer]] = field(default_factory=dict)
+    """The answers to sub-agents, by a word that stands in the prompt of that one only."""
     results: list[dict[str, Any]] = field(default_factory=list)
     code: Path = ROOT
     """The checkout whose code runs: another one after an upgrade."""
-
-    @property
-    def project(self) -> Path:
-        return self.folder / "project"
 
     @property
     def session(self) -> str:
@@ -52,7 +66,7 @@ class Stage:
         if not goes_on:
             argv = (*argv, "-m", MODELS[self.wire])
         self.results.append(json.loads(self.run(*argv)))
-        left, self.answers[:] = len(self.answers), []
+        left = len(self.answers) + sum(map(len, self.aside.values()))
         if left:
             raise RuntimeError(f"{left} answers were never asked for after {prompt!r}")
 
@@ -89,8 +103,17 @@ class Stage:
         _change(self.code / "agent/prompt.py", "You are Cachet,", "You are the newest Cachet,")
         _change(self.code / "agent/tools/read.py", "Read ", "Now read ")
 
+    def move(self) -> None:
+        """From now on the person works in another folder, which holds the same files."""
+        other = self.folder / "somewhere-else-entirely"
+        shutil.copytree(self.project, other)
+        self.project = other
+
     def choose(self, body: dict[str, Any]) -> Answer:
-        return self.answers.pop(0)
+        """The next answer: to a sub-agent its own, to the main conversation the next in order."""
+        prompts = first_prompts(body)
+        lane = next((answers for word, answers in self.aside.items() if word in prompts), self.answers)
+        return lane.pop(0)
 
 
 def _change(file: Path, old: str, new: str) -> None:
@@ -100,8 +123,17 @@ def _change(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new, 1))
 
 
+def first_prompts(body: dict[str, Any]) -> str:
+    """What a person, or who sent a sub-agent, said before the model's first answer."""
+    said = takewhile(
+        lambda item: item.get("role") != "assistant" and item.get("type", "message") == "message",
+        body.get("messages") or body["input"],
+    )
+    return json.dumps([item["content"] for item in said if item.get("role") == "user"])
+
+
 @contextmanager
-def stage(folder: Path, wire: str, *, lines: int = 120) -> Iterator[Stage]:
+def stage(folder: Path, wire: str, *, minimum: int = 1024, lines: int = 120) -> Iterator[Stage]:
     """A project of ten files of `lines` lines, and a server of this wire."""
     project = folder / "project"
     project.mkdir(parents=True)
@@ -110,7 +142,8 @@ def stage(folder: Path, wire: str, *, lines: int = 120) -> Iterator[Stage]:
         (project / f"part{number}.py").write_text("\n".join(rows) + "\n")
     clock = Clock(folder / "clock")
     made: list[Stage] = []
-    kind = AnthropicBench if wire == "anthropic" else OpenAIBench
-    with kind(clock, lambda body: made[0].choose(body)) as server:
-        made.append(Stage(folder, wire, clock, server))
+    (folder / "cachet").mkdir()
+    (folder / "cachet" / "config.toml").write_text(SERVERS[wire].CONFIG)
+    with SERVERS[wire](clock, lambda body: made[0].choose(body), minimum=minimum) as server:
+        made.append(Stage(folder, project, wire, clock, server))
         yield made[0]
