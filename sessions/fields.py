@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from providers import counts
 from providers.types import JSON, JSONObject
 
+END_OF_TIME = 253_402_128_000.0
+"""Seconds since the epoch, at the end of 9999: later moments have no date, in some time zone or in any."""
+
 
 class Fields:
     """One JSON object while it is read: a key that was taken is gone, and `rest` is what nobody asked for.
@@ -56,6 +59,11 @@ class Fields:
                 return None
         return value if type(value) is float and math.isfinite(value) else None
 
+    def moment(self, key: str) -> float:
+        """Seconds since the epoch; 0 where none are given, or what they say is in no calendar."""
+        value = self.maybe_number(key) or 0.0
+        return value if 0 <= value < END_OF_TIME else 0.0
+
     def count(self, key: str) -> int:
         """A token count: 0 where none is given (see `providers.counts`)."""
         value = self._left.pop(key, None)
@@ -102,8 +110,10 @@ def timestamp(seconds: float) -> str:
 
 
 def seconds(text: str) -> float | None:
-    """An ISO 8601 moment in seconds since the epoch, None where it isn't one; no zone means local time."""
+    """An ISO 8601 moment in seconds since the epoch, None where it isn't one or lies before that; no zone
+    means local time."""
     try:
-        return datetime.fromisoformat(text).timestamp()
+        moment = datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
         return None
+    return moment if 0 <= moment < END_OF_TIME else None

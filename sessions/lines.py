@@ -300,7 +300,7 @@ def _call(fields: Fields) -> CallLine:
         cost=fields.maybe_number("cost"),
         price=fields.maybe_text("price"),
         uncached_cost=fields.maybe_number("uncached_cost"),
-        started=fields.number("started"),
+        started=fields.moment("started"),
         duration=fields.number("duration"),
         time_to_first_token=fields.maybe_number("time_to_first_token"),
         stop_reason=fields.maybe_text("stop_reason"),

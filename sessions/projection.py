@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 
 from agent.cache import lifetime
 from providers.call import estimate
@@ -25,11 +26,12 @@ class Projection:
 
     def affordable(self, dollars: float) -> int | None:
         """Tokens of an answer that this much pays for after the prompt, below 0 where not even that; None
-        where answers are free."""
+        where any answer can be paid for."""
         left = dollars - self.prompt
         if self.answer_token <= 0:
             return None if left >= 0 else -1
-        return int(left / self.answer_token)
+        tokens = left / self.answer_token
+        return int(tokens) if isfinite(tokens) else None
 
 
 def project(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -91,6 +92,11 @@ def test_an_answer_may_have_what_is_left_after_its_prompt() -> None:
 
 def test_where_all_of_it_is_affordable_the_answer_has_no_limit_of_its_own() -> None:
     assert bill(Limits(max_cost=5.0)).allowance(request(said(10_000)), NOW) is None
+
+
+@pytest.mark.parametrize("dollars", [inf, 1e308])
+def test_a_budget_beyond_all_numbers_is_none(dollars: float) -> None:
+    assert bill(Limits(max_cost=dollars)).allowance(request(said(10_000)), NOW) is None
 
 
 def test_what_was_spent_is_no_longer_left() -> None:

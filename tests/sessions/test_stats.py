@@ -157,6 +157,16 @@ def test_an_imported_total_counts_once_and_has_no_price(home: Path) -> None:
     assert summarise(collect(home), "provider").rows[-1].key == "unknown"
 
 
+@pytest.mark.parametrize("started", [1e20, 1e300, -1e18, 253_402_300_799.0])
+def test_a_moment_of_no_calendar_is_told_by_when_its_line_was_written(
+    tmp_path: Path, utc: None, started: float
+) -> None:
+    line = booked("c1", U, model="anthropic/claude", cost=0.1, started=started)
+    write(journal_path(tmp_path, Path("/p"), "s1"), session("s1"), [line])
+    (row,) = collect(tmp_path, since=date(2020, 1, 1))
+    assert row.at == pytest.approx(EPOCH, abs=0.01)
+
+
 def test_unreadable_lines_are_passed_over(home: Path) -> None:
     path = next(home.glob("sessions/*/s2.jsonl"))
     path.write_bytes(b"\xff\n" + path.read_bytes() + b'{"kind":"call","id":')

@@ -245,3 +245,9 @@ def test_only_the_days_asked_for_are_audited(tmp_path: Path) -> None:
     assert audit(tmp_path, {}, since=date.fromtimestamp(late.started)).calls == 1
     assert audit(tmp_path, {}, until=date.fromtimestamp(EPOCH + 86_400)).calls == 1
     assert audit(tmp_path, {}, until=date(2020, 1, 1)).sessions == 0
+
+
+def test_a_moment_of_no_calendar_stops_no_audit(tmp_path: Path) -> None:
+    odd = replace(call("c2"), started=1e20)
+    audited(tmp_path, call("c1"), odd)
+    assert audit(tmp_path, {}, since=date(2020, 1, 1)).calls == 2
