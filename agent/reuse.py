@@ -53,7 +53,6 @@ TOLD: dict[str, Cause] = {
     "system_changed": "system_changed",
     "tools_changed": "tools_changed",
     "messages_changed": "history_changed",
-    "previous_message_not_found": "expired",
     "prompt_cache_key_changed": "parameters_changed",
     "text_format_changed": "parameters_changed",
     "reasoning_effort_changed": "parameters_changed",
@@ -62,7 +61,12 @@ TOLD: dict[str, Cause] = {
     "context_compacted": "compacted",
     "input_changed": "history_changed",
 }
-"""The causes that Anthropic (`cache_miss_reason`) and OpenAI (`prompt_cache_diagnostics`) name."""
+"""The causes that Anthropic (`cache_miss_reason`) and OpenAI (`prompt_cache_diagnostics`) name.
+
+Where they can't tell they say `previous_message_not_found`, `comparison_response_not_found` or `unavailable`:
+none of that is a cause (cache_miss_previous_message_not_found.py and cache_miss_unavailable.py in Anthropic's
+SDK: "doesn't mean that this request changed", "can't give a diagnosis").
+"""
 
 
 BY_PROVIDER = "the provider says so"
@@ -81,6 +85,8 @@ class Sent:
     keeps: float | None
     """Seconds that the entry of its end lives from its last use; None where the provider doesn't say."""
     lane: str = "main"
+    response: str = ""
+    """The endpoint's own id of the answer, where it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +176,25 @@ class CacheRecord:
             return None
         return max(best.started, self._used.get(best.digest, 0.0)) + best.keeps
 
+    def compared_with(
+        self, prefix: Prefix, chain: Sequence[str], now: float, *, lane: str = "main"
+    ) -> str | None:
+        """The endpoint's id of the answer that a request goes on from.
+
+        That is the call whose entry it should read; where there is none, the lane's last: what changed since.
+        """
+        _, best = self.reusable(prefix, chain, now)
+        best = best or self._before(lane)
+        if best is None or (best.prefix.model.provider, best.prefix.wire) != (
+            prefix.model.provider,
+            prefix.wire,
+        ):
+            return None
+        return best.response or None
+
+    def _before(self, lane: str) -> Sent | None:
+        return next((call for call in reversed(self.sent) if call.lane == lane), None)
+
     def _on(self, prefix: Prefix, chain: Sequence[str]) -> Iterable[Sent]:
         known = set(chain)
         return (call for call in self.sent if call.digest in known and _same(call.prefix, prefix))
@@ -197,7 +222,7 @@ class CacheRecord:
         if expected - read <= _granularity(whose):
             return None
         idle = self._idle(whose, now)
-        if told is not None and told != "expired":
+        if told is not None:
             return Miss(told, BY_PROVIDER, expected, read)
         if whose.keeps is not None and idle > whose.keeps:
             return Miss("expired", f"idle {_minutes(idle)}, kept {_minutes(whose.keeps)}", expected, read)
@@ -205,19 +230,22 @@ class CacheRecord:
 
     def _broken(self, prefix: Prefix, now: float, usage: Usage, lane: str, told: Cause | None) -> Miss | None:
         """The beginning itself is another one than the lane's last call had, or all of it is long gone."""
-        before = next((call for call in reversed(self.sent) if call.lane == lane), None)
+        before = self._before(lane)
         if before is None or self._break == "rewound" or self._idle(before, now) > _longest(before):
             return None  # nobody keeps it so long: that is not paying twice, but coming back
         expected, read = min(kept(before), usage.prompt_tokens), usage.cache_read_tokens
         if expected - read <= _granularity(before):
             return None
-        if told is not None:
-            return Miss(told, BY_PROVIDER, expected, read)
         if not _same(before.prefix, prefix):
-            return Miss(*_difference(before.prefix, prefix), expected, read)
-        if self._break == "compacted":
-            return Miss("compacted", "a summary took the place of messages", expected, read)
-        return Miss("history_changed", "the first message is another one", expected, read)
+            cause, detail = _difference(before.prefix, prefix)
+        elif self._break == "compacted":
+            cause, detail = "compacted", "a summary took the place of messages"
+        else:
+            cause, detail = "history_changed", "the first message is another one"
+        # The provider's word goes first, but of what is the same to it more is known here.
+        if told not in (None, cause) and (told, cause) != ("history_changed", "compacted"):
+            return Miss(told, BY_PROVIDER, expected, read)
+        return Miss(cause, detail, expected, read)
 
     def _idle(self, call: Sent, now: float) -> float:
         return now - max(call.started, self._used.get(call.digest, 0.0))
@@ -274,6 +302,11 @@ def digests(messages: Iterable[Message]) -> list[str]:
 def _bytes(message: Message) -> bytes:
     facts = [message.role, [_facts(block) for block in message.blocks]]
     return canonical(facts).encode("utf-8", "replace")
+
+
+def response_of(raw_usage: JSONObject) -> str:
+    """The endpoint's own id of the answer, where it stands beside the usage."""
+    return str(raw_usage.get("response_id") or "")
 
 
 def told_cause(raw_usage: JSONObject) -> Cause | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from providers.anthropic_diagnosis import told
 from providers.call import new_id
 from providers.counts import count, section
 from providers.faults import http_fault
@@ -261,7 +262,8 @@ class Answer:
             case "message_start":
                 message = section(event, "message")
                 self.model = str(message.get("model") or "") or None
-                self.raw_usage = merged_usage(self.raw_usage, section(message, "usage"))
+                if usage := section(message, "usage"):
+                    self.raw_usage = merged_usage({**self.raw_usage, **told(message)}, usage)
                 self.provisional = True
             case "content_block_start":
                 return _shown(self._open(index, section(event, "content_block")))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from providers.anthropic_diagnosis import question
 from providers.anthropic_thinking import NOTHING_LEFT_OUT, thinking_fields
 from providers.types import (
     JSON,
@@ -45,9 +46,11 @@ MARKABLE = frozenset({"text", "image", "tool_use", "tool_result"})
 def encode(request: Request, endpoint: str, left_out: frozenset[str] = NOTHING_LEFT_OUT) -> bytes:
     """The body of the request to `endpoint`, as the JSON text that is sent.
 
-    `left_out` is what the model refused to be told of thinking (`anthropic_thinking`).
+    `left_out` is what the model refused to be told of thinking (`anthropic_thinking`), or to be asked about
+    its cache (`anthropic_diagnosis`).
     """
-    body = json.dumps(request_body(request, endpoint, left_out), ensure_ascii=False, separators=(",", ":"))
+    whole = {**request_body(request, endpoint, left_out), **question(request, left_out)}
+    body = json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
     # A lone surrogate is not UTF-8, and no session should be stuck on one.
     return body.encode("utf-8", "replace")
 

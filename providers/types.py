@@ -277,6 +277,11 @@ class Request:
 
     Breakpoints up to there ask for the long one, those behind it for the short one.
     """
+    compared_with: str | None = None
+    """The endpoint's own id of the answer whose request this one goes on from; None where there is none.
+
+    Some endpoints compare the two and say where the cache missed.
+    """
     patience: float = 1.0
     """How many times as long as usual the endpoint may be silent; grows after each stall."""
     max_output_tokens: int | None = None

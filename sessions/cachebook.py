@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.cache import lifetime
 from agent.host import CallReport
 from agent.lifetimes import LONG, Choice, Habits, Lifetime, choose
-from agent.reuse import CacheRecord, Chain, Miss, Sent, kept, told_cause
+from agent.reuse import CacheRecord, Chain, Miss, Sent, kept, response_of, told_cause
 from providers.call import estimate
 from providers.types import Message, Prefix, Request
 from sessions import habits as stored
@@ -57,7 +57,10 @@ class CacheBook:
                 messages, chain = sending.messages, self._chain.of(sending.messages)
             call, prefix, sent = sending.call, sending.prefix, chain[: sending.count]
             keeps = _keeps(prefix, call.kept)
-            self.record.add(Sent(prefix, sent[-1], call.started, call.usage, keeps, call.lane), sent)
+            response = response_of(call.raw_usage)
+            self.record.add(
+                Sent(prefix, sent[-1], call.started, call.usage, keeps, call.lane, response), sent
+            )
             self._latest = _Latest(call.started, None)
         if messages[:1] != tuple(told.state.messages[:1]):
             self.record.compacted()  # no call has sent the summary yet
@@ -73,12 +76,16 @@ class CacheBook:
         return book
 
     def planned(self, request: Request, now: float) -> Request:
-        """The request with the lifetime that its end shall have."""
+        """The request with the lifetime that its end shall have, and the answer that it goes on from."""
         prefix = request.prefix
         self._planned = self.choice = None
-        if prefix.encoder.partition("/")[0] not in TWO_LIFETIMES or not request.messages:
+        if not request.messages:
             return request
         chain = self._chain.of(request.messages)
+        before = self.record.compared_with(prefix, chain, now, lane=self._lane)
+        request = replace(request, compared_with=before)
+        if prefix.encoder.partition("/")[0] not in TWO_LIFETIMES:
+            return request
         border, safe = self._border(prefix, chain, now)
         there = self.record.alive(prefix, chain, now)
         prompt = self._size(request, chain, now)
@@ -107,10 +114,13 @@ class CacheBook:
         told = told_cause(report.raw_usage)
         miss = self.record.miss(prefix, chain, report.started, report.usage, lane=self._lane, told=told)
         given = self._planned
-        if given == "1h" and not report.usage.cache_write_tokens:
-            given = "5m"  # all of it was read: an entry keeps the lifetime with which it was written
+        if given == "1h" and not report.usage.cache_write_1h_tokens:
+            # All of it was read, and an entry keeps the lifetime with which it was written; or the model
+            # sells no hour, and wrote for five minutes.
+            given = "5m"
         keeps = _keeps(prefix, given or "")
-        sent = Sent(prefix, chain[-1], report.started, report.usage, keeps, self._lane)
+        response = response_of(report.raw_usage)
+        sent = Sent(prefix, chain[-1], report.started, report.usage, keeps, self._lane, response)
         self.record.add(sent, chain)
         return given, miss
 

@@ -139,6 +139,52 @@ def test_both_providers_diagnoses_are_read() -> None:
     assert told_cause({"diagnostics": {"cache_miss_reason": {"type": "unavailable"}}}) is None
 
 
+def test_a_provider_that_cannot_tell_leaves_the_name_to_what_is_known_here() -> None:
+    for kind in ("previous_message_not_found", "unavailable"):
+        assert told_cause({"diagnostics": {"cache_miss_reason": {"type": kind}}}) is None
+    assert told_cause({"prompt_cache_diagnostics": {"type": "comparison_response_not_found"}}) is None
+    assert told_cause({"diagnostics": {"cache_miss_reason": None}}) is None
+
+
+def test_where_the_provider_says_the_same_the_detail_is_ours() -> None:
+    past = record((said("a"), usage(written=900), 0.0))
+    other = replace(PREFIX, tools=())
+    missed = past.miss(other, said("a", "b"), 20.0, usage(written=950), told="tools_changed")
+    assert missed is not None
+    assert (missed.cause, missed.detail) == ("tools_changed", "read")
+
+
+def test_a_summary_is_no_mere_change_though_the_provider_sees_only_that() -> None:
+    past = record((said("a"), usage(written=900), 0.0))
+    past.compacted()
+    missed = past.miss(PREFIX, said("x"), 20.0, usage(written=950), told="history_changed")
+    assert missed is not None
+    assert missed.cause == "compacted"
+
+
+def answered(*calls: tuple[list[str], str]) -> CacheRecord:
+    """The record after calls that sent these, with their answers' ids."""
+    made = CacheRecord()
+    for chain, response in calls:
+        made.add(
+            Sent(PREFIX, chain[-1], 0.0, usage(written=900 * len(chain)), 300.0, response=response), chain
+        )
+    return made
+
+
+def test_a_request_is_compared_with_the_call_whose_entry_it_should_read() -> None:
+    past = answered((said("a"), "msg_1"), (said("a", "b"), "msg_2"), (said("a", "b", "c"), "msg_3"))
+    assert past.compared_with(PREFIX, said("a", "b", "d"), 20.0) == "msg_2"
+    assert past.compared_with(PREFIX, said("x"), 20.0) == "msg_3"
+    assert CacheRecord().compared_with(PREFIX, said("a"), 20.0) is None
+
+
+def test_another_providers_answer_is_compared_with_nothing() -> None:
+    past = answered((said("a"), "msg_1"))
+    elsewhere = replace(PREFIX, model=ModelRef("gate", "claude-test"))
+    assert past.compared_with(elsewhere, said("a", "b"), 20.0) is None
+
+
 def test_a_silent_provider_is_expected_to_do_nothing() -> None:
     quiet = Usage(input_tokens=900)
     past = record((said("a"), quiet, 0.0))

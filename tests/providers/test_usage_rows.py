@@ -473,4 +473,5 @@ async def test_a_providers_own_counts_fall_into_the_right_buckets(row: Row, tmp_
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 async def test_a_providers_own_counts_are_kept_as_they_came(row: Row, tmp_path: Path) -> None:
-    assert (await called(row, tmp_path)).call.raw_usage == row.raw
+    raw = (await called(row, tmp_path)).call.raw_usage
+    assert {key: value for key, value in raw.items() if key != "response_id"} == row.raw

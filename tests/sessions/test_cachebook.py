@@ -93,6 +93,45 @@ async def test_a_resumed_session_still_knows_what_it_may_expect(tmp_path: Path) 
     assert missed.cause == "affinity_or_eviction"
 
 
+def compared(server: AnthropicServer) -> list[str | None]:
+    return [sent.json["diagnostics"]["previous_message_id"] for sent in server.requests]
+
+
+async def test_each_call_asks_the_provider_about_the_one_it_goes_on_from_after_a_resume_too(
+    tmp_path: Path,
+) -> None:
+    with serving("one", "two", "three") as server:
+        async with chat(tmp_path, server) as session:
+            await told(session, LONG)
+            await told(session, "b")
+        again = await begin.resume(given(tmp_path, server), session.path)
+        assert misses(await told(again, "c")) == []
+        await again.close()
+    assert compared(server) == [None, "msg_1", "msg_2"]
+
+
+async def test_the_providers_diagnosis_names_a_miss(tmp_path: Path) -> None:
+    with serving("one", "two") as server:
+        async with chat(tmp_path, server) as session:
+            await told(session, LONG)
+            server.cache.entries.clear()
+            server.fingerprints["msg_1"][2] = "another system prompt"
+            (missed,) = misses(await told(session, "b"))
+    assert (missed.cause, missed.detail) == ("system_changed", "the provider says so")
+    reason = session.calls[-1].raw_usage["diagnostics"]["cache_miss_reason"]
+    assert reason["type"] == "system_changed"
+
+
+async def test_a_diagnosis_that_found_no_change_leaves_a_miss_to_the_providers_side(tmp_path: Path) -> None:
+    with serving("one", "two") as server:
+        async with chat(tmp_path, server) as session:
+            await told(session, LONG)
+            server.cache.entries.clear()
+            server.fingerprints.clear()
+            (missed,) = misses(await told(session, "b"))
+    assert missed.cause == "affinity_or_eviction"
+
+
 async def test_a_conversation_taken_back_is_no_miss(tmp_path: Path) -> None:
     with serving("one", "two", "three") as server:
         async with chat(tmp_path, server) as session:

@@ -45,11 +45,17 @@ def redacted(data: str = "c2VjcmV0+/==") -> dict[str, Any]:
 
 
 def answer(
-    *blocks: dict[str, Any], usage: dict[str, Any], stop_reason: str | None = None, model: str = "claude-test"
+    *blocks: dict[str, Any],
+    usage: dict[str, Any],
+    stop_reason: str | None = None,
+    model: str = "claude-test",
+    response: str = "msg_1",
+    diagnostics: dict[str, Any] | None = None,
 ) -> tuple[str, ...]:
     """The events of a whole answer, each block in two deltas as the API sends them."""
     stop = stop_reason or ("tool_use" if any(block["type"] == "tool_use" for block in blocks) else "end_turn")
-    start = {"id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": []}
+    start = {"id": response, "type": "message", "role": "assistant", "model": model, "content": []}
+    start["diagnostics"] = diagnostics
     events = [event("message_start", message={**start, "usage": {**usage, "output_tokens": 1}})]
     for index, block in enumerate(blocks):
         events += _block(index, block)
@@ -175,6 +181,8 @@ class AnthropicServer(LoopbackServer):
         self.cache = PromptCache(now, minimum)
         self.billed: list[dict[str, Any]] = []
         """The usage of each answer that it billed, in order."""
+        self.fingerprints: dict[str, list[str]] = {}
+        """By the id of an answer, what its request sent: only of requests that asked for a diagnosis."""
         self.thoughts: set[str] = set()
         """The thinking it gave out, each block with the model that it was given to."""
         self._answers = iter(answers)
@@ -190,7 +198,27 @@ class AnthropicServer(LoopbackServer):
         self.billed.append(usage)
         model = request.json["model"]
         self.thoughts |= {canonical([model, block]) for block in blocks if "thinking" in block["type"]}
-        return sse(*answer(*blocks, usage=usage, model=request.json["model"]))
+        response = f"msg_{len(self.billed)}"
+        found = self._diagnosed(request.json, response)
+        return sse(*answer(*blocks, usage=usage, model=model, response=response, diagnostics=found))
+
+    def _diagnosed(self, body: dict[str, Any], response: str) -> dict[str, Any] | None:
+        """Where a request parts from the one it names ("Cache diagnostics" in the API's documentation)."""
+        if "diagnostics" not in body:
+            return None
+        sent = _fingerprint(body)
+        self.fingerprints[response] = sent
+        named = body["diagnostics"]["previous_message_id"]
+        if named is None:
+            return None
+        before = self.fingerprints.get(named)
+        if before is None:
+            return {"cache_miss_reason": {"type": "previous_message_not_found"}}
+        if sent[: len(before)] == before:
+            return None
+        parts = (one != other for one, other in zip(before, [*sent, *before], strict=False))
+        kind = ("model", "tools", "system", "messages")[min(list(parts).index(True), 3)]
+        return {"cache_miss_reason": {"type": f"{kind}_changed", "cache_missed_input_tokens": 1}}
 
     def _forged(self, body: dict[str, Any]) -> str:
         blocks = (block for message in body["messages"] for block in message["content"])
@@ -198,6 +226,14 @@ class AnthropicServer(LoopbackServer):
             if "thinking" in block["type"] and canonical([body["model"], block]) not in self.thoughts:
                 return "messages: Invalid `signature` in `thinking` block"
         return ""
+
+
+def _fingerprint(body: dict[str, Any]) -> list[str]:
+    """What a request sent, without its cache markers: model, tools, system, then each block."""
+    blocks = [block for message in body["messages"] for block in message["content"]]
+    bare = [{key: value for key, value in block.items() if key != "cache_control"} for block in blocks]
+    system = [block["text"] for block in body.get("system", [])]
+    return [body["model"], *map(canonical, (body.get("tools"), system, *bare))]
 
 
 def refusal(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> Reply:
