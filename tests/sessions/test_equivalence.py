@@ -12,6 +12,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.compaction import NothingToCompact
 from agent.events import ToolStarted
 from checkpoint.types import CheckpointError
 from providers.errors import ProviderError
@@ -37,7 +38,7 @@ TURNS: Mapping[str, tuple[dict[str, Any], ...]] = {
     "stopped in its words": ({"text": "one two three", "chunk": 4, "pause_s": 30, "usage": USAGE},),
     "stopped in its tool": (use(("bash", {"command": "sleep 30"}), ("ls", {}), **USAGE),),
 }
-OTHERS = ("rewind", "rewind conversation", "undo", "resume")
+OTHERS = ("rewind", "rewind conversation", "undo", "resume", "compact")
 step = st.tuples(st.sampled_from((*TURNS, *OTHERS)), st.integers(0, 3))
 
 
@@ -67,9 +68,14 @@ async def play(session: Session, folder: Path, kind: str, number: int) -> Sessio
                 await session.rewind(number)
             case "rewind conversation":
                 await session.rewind(number, files=False)
+            case "compact":
+                answers = sum(message.role == "assistant" for message in session.state.messages)
+                script(folder, *[ANSWER] * (answers + 1))
+                async for _ in session.compact():
+                    pass
             case _ if kind in TURNS:
                 await take_turn(session, folder, kind)
-    except CheckpointError:
+    except (CheckpointError, NothingToCompact):
         pass
     return session
 
