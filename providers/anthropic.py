@@ -5,6 +5,7 @@ Quirk `x-api-key`: the endpoint reads the key from the header `X-Api-Key`; the S
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
@@ -19,7 +20,7 @@ from providers.anthropic_thinking import NOTHING_LEFT_OUT, refused, thinking_fie
 from providers.call import Call, StreamedCall
 from providers.counts import count
 from providers.departure import traced
-from providers.endpoint import is_loopback
+from providers.endpoint import is_loopback, without_credentials
 from providers.errors import (
     ConfigurationError,
     ModelNotFound,
@@ -61,7 +62,7 @@ def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], h
         raise ConfigurationError(
             f"The address of {name} is not a URL: {endpoint!r}. It begins with http:// or https://"
         )
-    endpoint = endpoint.rstrip("/").removesuffix("/v1")  # the SDK adds it
+    endpoint = without_credentials(name, endpoint).rstrip("/").removesuffix("/v1")  # the SDK adds it
     if endpoint == ENDPOINT:
         key = required_key(name, settings, environ)
     else:
@@ -73,7 +74,7 @@ def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], h
 
 
 class Anthropic:
-    """A connection to one endpoint. It remembers what each model refused to be told of thinking, and to be asked."""
+    """A connection to one endpoint. It remembers what each model refused to be told, or asked."""
 
     encoder = ENCODER
 
@@ -92,6 +93,7 @@ class Anthropic:
         self._stall_seconds = stall_seconds
         self._silent = partial(stalled, name)
         self._client: AsyncAnthropic | None = None
+        self._opening = asyncio.Lock()
         self._left_out: dict[str, frozenset[str]] = {}
 
     def stream(self, request: Request) -> Call:
@@ -105,8 +107,6 @@ class Anthropic:
         await self._connected()
 
     async def context_window(self, model: str) -> int | None:
-        import asyncio
-
         return await asyncio.to_thread(context_window, ModelRef(WIRE, model))
 
     async def models(self) -> tuple[ModelInfo, ...]:
@@ -124,17 +124,17 @@ class Anthropic:
             ) from error
 
     async def aclose(self) -> None:
-        client, self._client = self._client, None
+        async with self._opening:
+            client, self._client = self._client, None
         if client is not None:
             await client.close()
 
     async def _connected(self) -> AsyncAnthropic:
         """The SDK's client, made in a thread: importing the SDK takes a second or two."""
-        if self._client is None:
-            import asyncio
-
-            self._client = await asyncio.to_thread(self._make_client)
-        return self._client
+        async with self._opening:  # sub-agents call side by side, and one client alone is closed at the end
+            if self._client is None:
+                self._client = await asyncio.to_thread(self._make_client)
+            return self._client
 
     def _make_client(self) -> AsyncAnthropic:
         import httpx2

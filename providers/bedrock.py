@@ -22,7 +22,7 @@ from providers.bedrock_messages import ENCODER, WIRE, request_body, sdk_argument
 from providers.bedrock_usage import bedrock_usage
 from providers.call import Call, StreamedCall
 from providers.departure import sent
-from providers.endpoint import is_loopback
+from providers.endpoint import is_loopback, without_credentials
 from providers.errors import ConfigurationError, ProviderError
 from providers.faults import stalled
 from providers.pricing import context_window
@@ -54,7 +54,7 @@ def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], h
     """The provider for Bedrock, or for an endpoint that speaks its wire. Raises ConfigurationError."""
     if find_spec("boto3") is None:
         raise ConfigurationError(SDK_MISSING)
-    url = (settings.base_url or "").rstrip("/")
+    url = without_credentials(name, settings.base_url or "").rstrip("/")
     if url and not (url.startswith(("http://", "https://")) and urlsplit(url).hostname):
         raise ConfigurationError(
             f"The base_url of {name} is not a web address: {url!r}. It begins with http:// or https://"

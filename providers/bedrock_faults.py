@@ -20,7 +20,7 @@ from providers.errors import (
     ServerFault,
     StreamTruncated,
 )
-from providers.faults import http_fault, retry_after_seconds, unreachable
+from providers.faults import http_fault, one_line, retry_after_seconds, unreachable
 from providers.settings import NO_KEY_MODEL
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _refusal(provider: str, error: ClientError, secret: str | None) -> CachetErr
     if status == 400 and _UNKNOWN_MODEL.search(message):
         status = 404
     if status in (401, 403):
-        return _forbidden(provider, status, code, message)
+        return _forbidden(provider, status, code, one_line(message, secret))
     if status in (0, 400) and _OVERFLOW.search(message):
         return http_fault(provider, 400, message, kind="context_length_exceeded")
     wait = retry_after_seconds(headers, now=time.time())
@@ -128,7 +128,7 @@ def _refusal(provider: str, error: ClientError, secret: str | None) -> CachetErr
 
 
 def _forbidden(provider: str, status: int, code: str, message: str) -> KeyRefused:
-    cause = f"{status}: {' '.join(message.split()).rstrip('.') or code}"
+    cause = f"{status}: {message or code}"
     if _EXPIRED.search(f"{code} {message}"):
         return KeyRefused(
             f"{provider} refused the AWS credentials ({cause}). Log in again (aws sso login), "

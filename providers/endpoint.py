@@ -63,6 +63,18 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def without_credentials(name: str, url: str) -> str:
+    """The address of provider `name`. Raises ConfigurationError where it holds a user or a password:
+    addresses stand in journals and in what people are shown."""
+    host = url.rpartition("://")[2].partition("/")[0]
+    if "@" not in host:
+        return url
+    raise ConfigurationError(
+        f"The base_url of {name} holds a user name or a password, and addresses are kept in journals. "
+        f'Put it into [providers.{name}.headers], as in Authorization = "Basic BASE64"'
+    )
+
+
 def same_host(url: str, other: str) -> bool:
     """Whether `url` is at `other`'s host, or at a regional one below it."""
     host, wanted = urlsplit(url).hostname or "", urlsplit(other).hostname or ""
@@ -95,6 +107,7 @@ def _overridden(quirks: frozenset[str], configured: frozenset[str]) -> frozenset
 
 
 def _checked(name: str, base_url: str, *, source: str) -> str:
+    without_credentials(name, base_url)
     try:
         parts = urlsplit(base_url)
         sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0

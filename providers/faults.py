@@ -127,7 +127,7 @@ def http_fault(
     if is_overflow(status, message, kind):
         return context_overflow(provider, status=None if in_stream else status)
     status = _effective_status(status, kind)
-    cause = f"{status}: {_one_line(message, secret) or kind or 'no reason given'}"
+    cause = f"{status}: {one_line(message, secret) or kind or 'no reason given'}"
     if in_stream and (status >= 500 or status == 429):
         cause += ", in the middle of its answer"
     case = CASES.get(status) or (FAILED if status >= 500 else REJECTED)
@@ -160,7 +160,7 @@ def context_overflow(provider: str, *, status: int | None = None) -> ContextOver
 def redirected(provider: str, status: int, location: str = "") -> RequestRejected:
     """The error for an endpoint that sends requests on to another address. They are not sent there: they hold
     the conversation, and headers with keys that an HTTP client takes along to any host."""
-    where = _one_line(_without_credentials(location), None) or "another address"
+    where = one_line(_without_credentials(location), None) or "another address"
     return RequestRejected(
         f"{provider} sends requests on to {where} ({status}), which gets neither your key nor your "
         f"conversation. If it is the right address, set it as base_url in [providers.{provider}]",
@@ -170,7 +170,7 @@ def redirected(provider: str, status: int, location: str = "") -> RequestRejecte
 
 def unreachable(provider: str, endpoint: str, cause: BaseException | str) -> Unreachable:
     """The error for an endpoint that no connection could be made to, or that the connection was lost to."""
-    said = _one_line(str(cause), None) or type(cause).__name__
+    said = one_line(str(cause), None) or type(cause).__name__
     return Unreachable(
         f"Cannot reach {provider} at {_without_credentials(endpoint)} ({said}). "
         f"Check the address and the network, or run: agent -m {NO_KEY_MODEL}"
@@ -214,8 +214,8 @@ def _effective_status(status: int, kind: str) -> int:
     return STATUS_OF_KIND.get(kind, 500)
 
 
-def _one_line(message: str, secret: str | None) -> str:
-    """What the endpoint said, on one short line and without anything that looks like a key."""
+def one_line(message: str, secret: str | None) -> str:
+    """What the endpoint said, on one short line, without `secret` and anything that looks like a key."""
     text = message.strip()
     if text[:1] == "<":
         return "it answered with a web page"

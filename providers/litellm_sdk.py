@@ -21,6 +21,7 @@ from typing import Any
 from providers.call import Call, StreamedCall
 from providers.counts import count
 from providers.departure import sent
+from providers.endpoint import without_credentials
 from providers.errors import ConfigurationError, ModelNotFound, ProviderError, ServerFault, StreamTruncated
 from providers.faults import http_fault, retry_after_seconds, stalled, unreachable
 from providers.litellm_request import ENCODER, NOTHING_LEFT_OUT, WIRE, request_arguments
@@ -49,6 +50,7 @@ def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], h
     """The library, with the key and address of `settings` where it has some. Raises ConfigurationError."""
     if find_spec("litellm") is None:
         raise ConfigurationError(SDK_MISSING)
+    without_credentials(name, settings.base_url or "")
     return LitellmSDK(name, settings, key_of(name, settings, environ))
 
 

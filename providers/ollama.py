@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ from providers.ollama_host import host_url
 from providers.ollama_messages import ENCODER, encode_messages, encode_tools
 from providers.openai_faults import WireError
 from providers.provider import ModelInfo
-from providers.settings import ProviderSettings
+from providers.settings import ProviderSettings, key_of
 from providers.silence import Patience, attentive, awaited, drain, patience_for
 from providers.types import JSON, JSONObject, Origin, Request
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["OllamaProvider", "connect", "ollama_cached_read_tokens", "ollama_usage", "reachable"]
 
 WIRE = "ollama"
+KEY_VARIABLE = "OLLAMA_API_KEY"
 KEEP_ALIVE = "30m"
 """How long the model, and with it its cache, stays loaded after a call. Ollama's own default is 5 minutes."""
 
@@ -65,10 +67,10 @@ PATIENCE_SECONDS = 30.0
 
 def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], home: Path) -> OllamaProvider:
     """The server at the configured address, else at `OLLAMA_HOST`. Raises ConfigurationError."""
-    key = settings.api_key or environ.get("OLLAMA_API_KEY", "").strip()
+    key = key_of(name, replace(settings, api_key=settings.api_key or environ.get(KEY_VARIABLE)), environ)
     headers = {"authorization": f"Bearer {key}"} if key else {}
     url = host_url(settings.base_url or environ.get("OLLAMA_HOST", ""))
-    return OllamaProvider(name, url, {**headers, **settings.headers}, settings.stall_seconds)
+    return OllamaProvider(name, url, {**headers, **settings.headers}, settings.stall_seconds, key)
 
 
 async def reachable(environ: Mapping[str, str]) -> bool:
@@ -83,12 +85,19 @@ class OllamaProvider:
     """One Ollama server. It remembers what thinking each model refused."""
 
     def __init__(
-        self, name: str, url: str, headers: Mapping[str, str], stall_seconds: float | None = None
+        self,
+        name: str,
+        url: str,
+        headers: Mapping[str, str],
+        stall_seconds: float | None = None,
+        key: str | None = None,
     ) -> None:
+        """`key` stands in the headers; it is masked where the server repeats it."""
         self.name = name
         self.encoder = ENCODER
         self._url = url
         self._headers = headers
+        self._key = key
         self._stall_seconds = stall_seconds
         self._silent = partial(stalled, name)
         self._client: httpx2.AsyncClient | None = None
@@ -100,7 +109,7 @@ class OllamaProvider:
 
     def stream(self, request: Request) -> Call:
         taken = frozenset(call.id for message in request.messages for call in message.tool_calls)
-        answer = OllamaAccumulator(self._origin(request), provider=self.name, taken=taken)
+        answer = OllamaAccumulator(self._origin(request), provider=self.name, taken=taken, secret=self._key)
         return StreamedCall(request, lambda: self._open(request, answer), answer)
 
     async def prepare(self) -> None:
@@ -301,7 +310,7 @@ class OllamaProvider:
                 f"{model} cannot use tools, which an agent works with. Choose another model: agent models",
                 status=status,
             )
-        return ollama_fault(self.name, max(status, 0), said, retry_after=retry_after)
+        return ollama_fault(self.name, max(status, 0), said, retry_after=retry_after, secret=self._key)
 
     def _unreachable(self, cause: BaseException) -> Unreachable:
         return Unreachable(

@@ -54,10 +54,12 @@ def ollama_cached_read_tokens(raw: JSONObject) -> int:
     return count(raw.get("prompt_eval_cached_count")) or 0
 
 
-def ollama_fault(provider: str, status: int, said: str, *, retry_after: float | None = None) -> ProviderError:
+def ollama_fault(
+    provider: str, status: int, said: str, *, retry_after: float | None = None, secret: str | None = None
+) -> ProviderError:
     """The error for one of the server's own, over HTTP or (`status` 0 or 200) as a line of the answer.
 
-    `retry_after` is the wait it asked for, in seconds.
+    `retry_after` is the wait it asked for, in seconds; `secret` is masked where the server repeats it.
     """
     if is_overflow(status, said):
         return ContextOverflow(
@@ -66,18 +68,21 @@ def ollama_fault(provider: str, status: int, said: str, *, retry_after: float | 
             "OLLAMA_CONTEXT_LENGTH=32768 ollama serve",
             status=status or None,
         )
-    return http_fault(provider, status, said, retry_after=retry_after)
+    return http_fault(provider, status, said, retry_after=retry_after, secret=secret)
 
 
 class OllamaAccumulator:
     """One answer in the making. `taken` are the tool call ids that the conversation already uses."""
 
-    def __init__(self, origin: Origin, *, provider: str, taken: frozenset[str]) -> None:
+    def __init__(
+        self, origin: Origin, *, provider: str, taken: frozenset[str], secret: str | None = None
+    ) -> None:
         self.model: str | None = None
         self.stop_reason: str | None = None
         self.raw_usage: JSONObject = {}
         self._origin = origin
         self._provider = provider
+        self._secret = secret
         self._used = set(taken)
         self._thinking: list[str] = []
         self._text: list[str] = []
@@ -101,7 +106,8 @@ class OllamaAccumulator:
     def feed(self, event: JSONObject) -> Iterable[StreamEvent]:
         """Take one line."""
         if error := event.get("error"):
-            raise ollama_fault(self._provider, 200, error if isinstance(error, str) else json.dumps(error))
+            said = error if isinstance(error, str) else json.dumps(error)
+            raise ollama_fault(self._provider, 200, said, secret=self._secret)
         model = event.get("model")
         if isinstance(model, str) and model:
             self.model = model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from providers.endpoint import without_credentials
 from providers.errors import ConfigurationError
 
 PORT = 11434
@@ -18,7 +19,7 @@ def host_url(host: str) -> str:
     An empty text is this machine. The port is 11434, but with `http://` or `https://` that scheme's own, as
     in Ollama's `envconfig.Host`. Raises ConfigurationError.
     """
-    text = host.strip().strip("\"'")
+    text = without_credentials("ollama", host.strip().strip("\"'"))
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "http", text

@@ -77,6 +77,8 @@ class LoopbackServer:
         self.failures: list[BaseException] = []
         self.connections = 0
         """How many connections were made so far."""
+        self._open = 0
+        self._closed = threading.Condition()
         self._handler = handler
         self._server = _Server(self)
 
@@ -96,6 +98,18 @@ class LoopbackServer:
         self._server.server_close()
         if self.failures and error is None:
             raise self.failures[0]
+
+    def opened(self, change: int) -> None:
+        """A connection came (1) or went (-1)."""
+        with self._closed:
+            self.connections += change > 0
+            self._open += change
+            self._closed.notify_all()
+
+    def all_closed(self, seconds: float) -> bool:
+        """Whether no connection is open any more, or will be none within so many seconds."""
+        with self._closed:
+            return self._closed.wait_for(lambda: self._open == 0, seconds)
 
     def answer(self, request: Recorded) -> Reply:
         self.requests.append(request)
@@ -121,8 +135,12 @@ class _Connection(BaseHTTPRequestHandler):
     server: _Server
 
     def setup(self) -> None:
-        self.server.owner.connections += 1
+        self.server.owner.opened(1)
         super().setup()
+
+    def finish(self) -> None:
+        self.server.owner.opened(-1)
+        super().finish()
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
