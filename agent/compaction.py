@@ -103,8 +103,9 @@ class Compaction:
     async def _asked(self, sent: tuple[Message, ...], room: Room, asked: Message) -> AsyncGenerator[Event]:
         """Make the call. What it streams is not shown: only its booking is, and its retries."""
         whole = (*sent, asked)
-        most = room.longest_summary(self._request(whole))
-        if most < LEAST_SUMMARY:
+        request = self._request(whole)
+        most = room.longest_summary(request)
+        if most < min(LEAST_SUMMARY, request.output_limit):
             raise ContextOverflow("The summary would not fit behind the conversation.")
         call = SideCall(self._state, self._host, self._rig, self._recorder, whole, most)
         try:

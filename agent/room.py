@@ -37,7 +37,7 @@ class Room:
         return self.window is not None and self.filled + self.reserve(output_limit) > self.window
 
     def longest_summary(self, request: Request) -> int:
-        """Tokens that a summary asked for with this request may have; below `LEAST_SUMMARY` it won't fit."""
+        """Tokens that a summary asked for with this request may have; few or none where it won't fit."""
         if self.window is None:
             return request.output_limit
         most = min(request.output_limit, max(LEAST_SUMMARY, self.window // 8))

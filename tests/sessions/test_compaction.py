@@ -15,7 +15,7 @@ from agent.summary import HEAD, QUOTE, is_summary
 from providers.errors import BudgetReached, ContextOverflow
 from providers.registry import open_provider
 from providers.settings import ProviderSettings
-from providers.types import ModelRef, Text, TextDelta
+from providers.types import ModelRef, Parameters, Text, TextDelta
 from sessions import begin
 from sessions.journal import read
 from sessions.records import CallLine, CompactionLine, MessageLine
@@ -488,3 +488,12 @@ async def test_a_summary_that_does_not_come_is_told_once_and_the_turn_goes_on(tm
         await session.close()
     assert len(of(events, NotCompacted)) == 1
     assert session.state.messages[-1].text == "Three."
+
+
+async def test_a_person_who_wants_short_answers_gets_a_summary_too(tmp_path: Path) -> None:
+    made = setup(tmp_path, parameters=Parameters(max_output_tokens=16))
+    session = await begin.start(made, script(tmp_path, say("one"), say("sum")))
+    await tell(session, "a")
+    await compact(session)
+    assert is_summary(session.state.messages[0])
+    await session.close()
