@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from providers.call import new_id
 from providers.counts import count, section
+from providers.endpoint import same_host
 from providers.errors import ContextOverflow, ProviderError
 from providers.faults import http_fault, is_overflow
 from providers.types import (
@@ -27,7 +28,10 @@ from providers.types import (
 )
 
 STOPPED: Mapping[str, str] = {"stop": StopReason.END_TURN, "length": StopReason.MAX_TOKENS}
-NOT_USAGE = frozenset({"model", "created_at", "message", "done", "remote_model", "remote_host"})
+NOT_USAGE = frozenset({"model", "created_at", "message", "done", "remote_model"})
+CLOUD = "https://ollama.com"
+HOSTED = "remote_host"
+"""Where the server had the model run; kept with the usage, as it decides whether the call was free."""
 
 
 def ollama_usage(raw: JSONObject) -> Usage:
@@ -147,6 +151,8 @@ class OllamaAccumulator:
         # This wire says `stop` also of a message that calls tools. One cut at its limit runs none of them.
         self.stop_reason = StopReason.TOOL_USE if self._calls and stop == StopReason.END_TURN else stop
         usage = {key: value for key, value in event.items() if key not in NOT_USAGE}
+        if same_host(self._origin.endpoint, CLOUD):
+            usage[HOSTED] = CLOUD
         if ollama_usage(usage).total_tokens:
             self.raw_usage = usage
 

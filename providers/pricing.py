@@ -97,13 +97,14 @@ def price(
     at: float | None = None,
     overrides: Mapping[str, Rates] | None = None,
     billed: float | None = None,
+    hosted: bool = False,
 ) -> Price | None:
     """What one call cost; None where that is not known, which is never the same as 0.
 
     `at` is when the call was made, in seconds since the epoch (now if None): rates change by day and hour.
     `overrides` is keyed by `provider/model` or by the model's name alone. `billed` is what the provider says
-    it charged for this call, in US dollars. Give it one call at a time: the rates of long prompts apply by
-    the size of each.
+    it charged for this call, in US dollars. `hosted`: a model that is free on this machine ran on somebody
+    else's. Give it one call at a time: the rates of long prompts apply by the size of each.
     """
     for name in (str(model), model.name):
         if overrides and name in overrides:
@@ -112,7 +113,7 @@ def price(
         listed = price(model, usage, at=at)
         return Price(billed, listed.uncached if listed else None, f"billed:{model.provider}")
     if _is_free(model):
-        return Price(0.0, 0.0, "free")
+        return None if hosted else Price(0.0, 0.0, "free")
     found = _find(model)
     if found is None:
         return None

@@ -58,5 +58,10 @@ def billed_cost(wire: str, raw: JSONObject, provider: str) -> float | None:
     return openai_billed_cost(raw, provider)
 
 
+def hosted(wire: str, raw: JSONObject) -> bool:
+    """Whether a server of the person's own had the model run on somebody else's machine."""
+    return wire == "ollama" and bool(raw.get("remote_host"))
+
+
 def _load(module: str, name: str) -> Any:
     return getattr(importlib.import_module(module), name)

@@ -14,7 +14,7 @@ from agent.reuse import Miss
 from checkpoint.types import Snapshot
 from providers.call import new_id
 from providers.pricing import Rates, price
-from providers.readings import billed_cost
+from providers.readings import billed_cost, hosted
 from providers.types import JSON, JSONObject, Message, ModelRef, Prefix
 from sessions.chain import made_up
 from sessions.fields import timestamp
@@ -111,6 +111,7 @@ class Chronicle:
             at=report.started,
             overrides=self._rates,
             billed=billed_cost(report.wire, report.raw_usage, model.provider),
+            hosted=hosted(report.wire, report.raw_usage),
         )
         return CallLine(
             id=report.id,
