@@ -77,6 +77,13 @@ def test_calls_of_every_purpose_lane_and_fate_count() -> None:
     assert rehydrate([*two_turns(), *more]).state.total_input_tokens == 60
 
 
+def test_a_sub_agents_messages_are_not_the_conversations() -> None:
+    beside = [replace(said("t1", "a3"), lane="task_1"), replace(answered("t2", "t1"), lane="task_1")]
+    found = rehydrate([*two_turns(), *beside])
+    assert (ids(found)[-1], found.head, found.turn) == ("a3", "a3", "u2")
+    assert rehydrate([*two_turns(), *beside, said("u3", "a3")]).state.messages[-1].id == "u3"
+
+
 def test_an_empty_journal_is_an_empty_conversation_with_zeros() -> None:
     found = rehydrate([])
     assert found.state == AgentState()
