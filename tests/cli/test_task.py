@@ -40,13 +40,14 @@ def test_the_stream_has_a_tasks_steps_as_its_tools_output(tmp_path: Path) -> Non
 
 def test_a_process_killed_inside_a_task_leaves_a_session_that_goes_on(tmp_path: Path) -> None:
     agent = program_in(tmp_path)
-    gate = agent.project / "gate"
+    begun, gate = agent.project / "begun", agent.project / "gate"
+    os.mkfifo(begun)
     os.mkfifo(gate)
-    command = {"command": "echo under way; read line < gate"}
+    command = {"command": "echo under way > begun; read line < gate"}
     tasks = {"search": [use(("bash", command), input_tokens=5), say("never")]}
     model = script(tmp_path, use(JOB, input_tokens=3), say("Never mind.", input_tokens=1), tasks=tasks)
     with agent.running("-p", "go", "-m", str(model)) as running:
-        running.wait_for("tool_output")
+        assert begun.read_text() == "under way\n"
         killed = running.end(signal.SIGKILL)
     gate.open("w").close()  # lets the orphaned shell end
     assert killed.code == -signal.SIGKILL
