@@ -19,12 +19,16 @@ def lifetime(prefix: Prefix) -> float | None:
     """Seconds from a request's start until its cache entry expires; None where the provider doesn't say.
 
     Anthropic: 5 minutes or 1 hour as asked, refreshed by a hit (its prompt-caching documentation). Ollama:
-    the `keep_alive` that our requests carry. The OpenAI family names no lifetime that could be counted down.
+    the `keep_alive` that our requests carry, nothing to count down where that is for ever. The OpenAI family
+    names no lifetime that could be counted down.
     """
     match prefix.encoder.partition("/")[0]:
         case "anthropic" | "bedrock":
             return 60 * MINUTE if prefix.parameters.cache_ttl == "1h" else 5 * MINUTE
         case "ollama":
-            return 30 * MINUTE
+            asked = prefix.parameters.keep_alive
+            if asked is None:
+                return 30 * MINUTE
+            return asked if asked >= 0 else None
         case _:
             return None

@@ -69,6 +69,9 @@ SDK: "doesn't mean that this request changed", "can't give a diagnosis").
 """
 
 
+LOADING = 500_000_000
+"""Nanoseconds: a model that takes as long as this to be ready was not in memory."""
+
 BY_PROVIDER = "the provider says so"
 
 
@@ -208,10 +211,12 @@ class CacheRecord:
         *,
         lane: str = "main",
         told: Cause | None = None,
+        reloaded: bool = False,
     ) -> Miss | None:
         """Why a call read less than it could, None where it did not. Ask before the call is booked.
 
-        `told` is the provider's own diagnosis; it goes before what is found here.
+        `told` is the provider's own diagnosis; it goes before what is found here. `reloaded` says that the
+        model had to be loaded for this call.
         """
         if not usage.cache_reported:
             return None
@@ -226,7 +231,8 @@ class CacheRecord:
             return Miss(told, BY_PROVIDER, expected, read)
         if whose.keeps is not None and idle > whose.keeps:
             return Miss("expired", f"idle {_minutes(idle)}, kept {_minutes(whose.keeps)}", expected, read)
-        return Miss("affinity_or_eviction", "the same bytes were sent", expected, read)
+        why = "the model was loaded anew" if reloaded else "the same bytes were sent"
+        return Miss("affinity_or_eviction", why, expected, read)
 
     def _broken(self, prefix: Prefix, now: float, usage: Usage, lane: str, told: Cause | None) -> Miss | None:
         """The beginning itself is another one than the lane's last call had, or all of it is long gone."""
@@ -307,6 +313,15 @@ def _bytes(message: Message) -> bytes:
 def response_of(raw_usage: JSONObject) -> str:
     """The endpoint's own id of the answer, where it stands beside the usage."""
     return str(raw_usage.get("response_id") or "")
+
+
+def reloaded(raw_usage: JSONObject) -> bool:
+    """Whether a server that keeps models in memory had to load this one (Ollama's `load_duration`, in ns).
+
+    It tells some tens of milliseconds for a model that was there.
+    """
+    took = raw_usage.get("load_duration")
+    return isinstance(took, int | float) and took >= LOADING
 
 
 def told_cause(raw_usage: JSONObject) -> Cause | None:

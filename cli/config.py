@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from providers.types import ModelRef
 
 FILE = "config.toml"
 PROJECT_FILE = Path(".cachet", FILE)
+UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 STRICTEST_FIRST = (Mode.PLAN, Mode.ASK, Mode.EDITS, Mode.AUTO)
 
 
@@ -180,6 +182,8 @@ def _provider(table: Table, environ: Mapping[str, str], variables: set[str]) -> 
         headers=table.text_map("headers"),
         quirks=frozenset(table.texts("quirks")),
         wire=table.text("wire") or "",
+        context_window=_tokens(table, "context_window"),
+        keep_alive=_keep_alive(table),
         stall_seconds=_seconds(table, "stall_seconds"),
     )
     table.done()
@@ -191,6 +195,26 @@ def _seconds(table: Table, key: str) -> float | None:
     if value == 0:
         raise table.wrong(key, "want a number of seconds above 0, got 0")
     return value
+
+
+def _tokens(table: Table, key: str) -> int | None:
+    value = table.number(key)
+    if value is not None and (value < 1 or value != int(value)):
+        raise table.wrong(key, f"want a whole number of tokens, got {value:g}")
+    return None if value is None else int(value)
+
+
+def _keep_alive(table: Table) -> float | None:
+    """Seconds, below 0 for ever; written as Ollama writes it."""
+    text = table.text("keep_alive")
+    if text is None:
+        return None
+    if text.startswith("-"):
+        return -1.0
+    parts = re.findall(r"(\d+(?:\.\d+)?)(h|m|s)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise table.wrong("keep_alive", f"want a time such as 30m, 2h or -1 for ever, got '{text}'")
+    return sum(float(number) * UNITS[unit] for number, unit in parts)
 
 
 def _rates(table: Table) -> Rates:

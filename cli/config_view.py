@@ -74,6 +74,8 @@ def _provider(settings: ProviderSettings) -> dict[str, JSON]:
         "headers": {name: masked(value) for name, value in settings.headers.items()},
         "quirks": sorted(settings.quirks),
         "wire": settings.wire or None,
+        "context_window": settings.context_window,
+        "keep_alive": settings.keep_alive,
         "stall_seconds": settings.stall_seconds,
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -39,13 +39,14 @@ from providers.ollama_chunks import (
     ollama_fault,
     ollama_usage,
 )
+from providers.ollama_context import is_hosted, size_to_ask
 from providers.ollama_host import host_url
 from providers.ollama_messages import ENCODER, encode_messages, encode_tools
 from providers.openai_faults import WireError
 from providers.provider import ModelInfo
 from providers.settings import ProviderSettings, key_of
 from providers.silence import Patience, attentive, awaited, drain, patience_for
-from providers.types import JSON, JSONObject, Origin, Request
+from providers.types import JSON, JSONObject, Origin, Parameters, Request
 
 if TYPE_CHECKING:
     import httpx2
@@ -70,7 +71,7 @@ def connect(name: str, settings: ProviderSettings, environ: Mapping[str, str], h
     key = key_of(name, replace(settings, api_key=settings.api_key or environ.get(KEY_VARIABLE)), environ)
     headers = {"authorization": f"Bearer {key}"} if key else {}
     url = host_url(settings.base_url or environ.get("OLLAMA_HOST", ""))
-    return OllamaProvider(name, url, {**headers, **settings.headers}, settings.stall_seconds, key)
+    return OllamaProvider(name, url, {**headers, **settings.headers}, settings, key)
 
 
 async def reachable(environ: Mapping[str, str]) -> bool:
@@ -89,7 +90,7 @@ class OllamaProvider:
         name: str,
         url: str,
         headers: Mapping[str, str],
-        stall_seconds: float | None = None,
+        settings: ProviderSettings = ProviderSettings(),  # noqa: B008  a frozen value
         key: str | None = None,
     ) -> None:
         """`key` stands in the headers; it is masked where the server repeats it."""
@@ -98,7 +99,9 @@ class OllamaProvider:
         self._url = url
         self._headers = headers
         self._key = key
-        self._stall_seconds = stall_seconds
+        self._stall_seconds = settings.stall_seconds
+        self._context_window = settings.context_window
+        self._keep_alive = settings.keep_alive
         self._silent = partial(stalled, name)
         self._client: httpx2.AsyncClient | None = None
         self._opening = asyncio.Lock()
@@ -121,11 +124,28 @@ class OllamaProvider:
             async with self._package(model) as package:
                 shown = await package.show(model)
                 running = [] if model in self._asked else (await package.ps()).models
-            made = next((count(size) for key, size in _info(shown) if key.endswith(".context_length")), None)
+            made = _made_for(shown)
             loaded = [each.context_length for each in running if each.model == model or each.name == model]
             sizes = [size for size in (made, self._asked.get(model), *loaded) if size]
             return min(sizes, default=None)
         return self._asked.get(model)
+
+    async def settled(self, model: str, parameters: Parameters) -> Parameters:
+        """With the context size to ask for in every call, and how long the model shall stay loaded."""
+        size = self._context_window or await self._size_to_ask(model)
+        if size:
+            self._asked[model] = size
+        return replace(parameters, context_window=size, keep_alive=self._keep_alive)
+
+    async def _size_to_ask(self, model: str) -> int | None:
+        if is_hosted(model):
+            return None
+        with suppress(ProviderError):
+            async with self._package(model) as package:
+                shown, running = await package.show(model), (await package.ps()).models
+            loaded = [each.context_length or 0 for each in running if model in (each.model, each.name)]
+            return size_to_ask(_made_for(shown), shown.parameters or "", loaded)
+        return None
 
     async def models(self) -> tuple[ModelInfo, ...]:
         async with self._package() as package:
@@ -203,7 +223,7 @@ class OllamaProvider:
             "model": prefix.model.name,
             "messages": encode_messages(prefix, request.messages, self._origin(request)),
             "stream": True,
-            "keep_alive": KEEP_ALIVE,
+            "keep_alive": KEEP_ALIVE if parameters.keep_alive is None else int(parameters.keep_alive),
             # Say that a conversation is too long, rather than silently forget its beginning.
             "truncate": False,
             "shift": False,
@@ -329,8 +349,10 @@ def _import_package() -> tuple[Any, Any]:
     return httpx, ollama
 
 
-def _info(shown: ollama.ShowResponse) -> Iterator[tuple[str, JSON]]:
-    yield from (shown.modelinfo or {}).items()
+def _made_for(shown: ollama.ShowResponse) -> int | None:
+    """The context that a model was made for, in tokens."""
+    facts = (shown.modelinfo or {}).items()
+    return next((count(size) for key, size in facts if key.endswith(".context_length")), None)
 
 
 def _size(model: ollama.ListResponse.Model) -> str:

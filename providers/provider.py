@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from providers.call import Call
-from providers.types import Request
+from providers.types import Parameters, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +48,15 @@ class Provider(Protocol):
     async def aclose(self) -> None:
         """Close connections and child processes."""
         return
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A provider with parameters that only its endpoint or its settings can tell."""
+
+    async def settled(self, model: str, parameters: Parameters) -> Parameters:
+        """The parameters to begin a conversation with; from then on they are frozen with its prefix.
+
+        What cannot be found out is left as it was: the call that follows tells why.
+        """
+        ...

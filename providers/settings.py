@@ -30,6 +30,10 @@ class ProviderSettings:
     """Names of deviations an endpoint wants; each wire's file says which it knows."""
     wire: str = ""
     """The wire an endpoint of one's own speaks; empty means OpenAI's chat completions."""
+    context_window: int | None = None
+    """Tokens of context to ask for where a server takes a size with the request; None: the wire chooses."""
+    keep_alive: float | None = None
+    """Seconds that such a server shall keep a model loaded; below 0: for ever. None leaves it to the wire."""
     stall_seconds: float | None = None
     """How long the endpoint may send nothing before a call counts as stalled; None leaves it to the wire."""
 

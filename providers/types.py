@@ -243,6 +243,11 @@ class Parameters:
     """
     context_window: int | None = None
     """Tokens asked of servers that take a context size with the request (Ollama's `num_ctx`)."""
+    keep_alive: float | None = None
+    """Seconds from a call on that such a server shall keep the model loaded, and its cache with it.
+
+    Below 0: for ever. None leaves it to the wire.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.cache import lifetime
 from agent.host import CallReport
 from agent.lifetimes import LONG, Choice, Habits, Lifetime, choose
-from agent.reuse import CacheRecord, Chain, Miss, Sent, kept, response_of, told_cause
+from agent.reuse import CacheRecord, Chain, Miss, Sent, kept, reloaded, response_of, told_cause
 from providers.call import estimate
 from providers.types import Message, Prefix, Request
 from sessions import habits as stored
@@ -112,7 +112,15 @@ class CacheBook:
         if not chain or not report.answered:
             return None, None
         told = told_cause(report.raw_usage)
-        miss = self.record.miss(prefix, chain, report.started, report.usage, lane=self._lane, told=told)
+        miss = self.record.miss(
+            prefix,
+            chain,
+            report.started,
+            report.usage,
+            lane=self._lane,
+            told=told,
+            reloaded=reloaded(report.raw_usage),
+        )
         given = self._planned
         if given == "1h" and not report.usage.cache_write_1h_tokens:
             # All of it was read, and an entry keeps the lifetime with which it was written; or the model

@@ -135,6 +135,7 @@ def _prefix_body(prefix: Prefix) -> dict[str, JSON]:
             "effort": parameters.effort,
             "cache_ttl": parameters.cache_ttl,
             "context_window": parameters.context_window,
+            **({} if parameters.keep_alive is None else {"keep_alive": parameters.keep_alive}),
         },
         "system": prefix.system,
         "tools": [
@@ -262,6 +263,7 @@ def _parameters(fields: Fields) -> Parameters:
         effort=fields.maybe_text("effort"),
         cache_ttl=_wish(fields.text("cache_ttl")),
         context_window=fields.maybe_count("context_window"),
+        keep_alive=fields.maybe_number("keep_alive"),
     )
 
 

@@ -37,7 +37,7 @@ from agent.tools.contract import FilesSeen, Intent
 from checkpoint.types import CheckpointError, Snapshot
 from providers.call import new_id
 from providers.errors import CachetError, ProviderError
-from providers.provider import Provider
+from providers.provider import Provider, Settles
 from providers.types import Image, Message, ModelRef, Prefix, Request, Text, ToolCall, Usage
 from sessions.bill import Bill, Cost, cost_of
 from sessions.cachebook import CacheBook
@@ -314,6 +314,7 @@ class Session:
             raise TurnUnderWay("This session is at work on a turn. Wait for its end, or stop it first.")
 
     async def _take_turn(self, prompt: str, images: tuple[Image, ...]) -> AsyncGenerator[Event, None]:
+        await self._settle()
         message = Message(new_id("msg"), "user", (*await self._before_prompt(), *images, Text(prompt)))
         self._turn = message.id
         before = self._moment("")
@@ -340,6 +341,17 @@ class Session:
         if finished is not None:
             self._bill.check_cut(finished.stop_reason)
             yield finished
+
+    async def _settle(self) -> None:
+        """Freeze the parameters that only the endpoint can tell, before the first call on a prefix."""
+        fixed = self.prefix.parameters.context_window is not None or self.prefix in self._reached
+        if fixed or not isinstance(self.provider, Settles):
+            return
+        parameters = await self.provider.settled(self.model.name, self.prefix.parameters)
+        if parameters != self.prefix.parameters:
+            self.prefix, self._window = replace(self.prefix, parameters=parameters), None
+            self.state.previous_end = self._previous_end()
+            self._chronicle.begin_with(self.prefix)
 
     async def _before_prompt(self) -> list[Text]:
         """The blocks that stand before what the person wrote, in the same message."""

@@ -22,6 +22,8 @@ class Switch:
     def of(self, prefix: Prefix) -> Prefix:
         """The prefix after the switch. For another model its provider still has to name the encoder."""
         parameters = prefix.parameters
+        if self.model is not None and self.model != prefix.model:
+            parameters = replace(parameters, context_window=None, keep_alive=None)  # decided for that model
         if self.effort is not None:
             parameters = replace(parameters, effort=self.effort.level)
         return replace(prefix, model=self.model or prefix.model, parameters=parameters)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.reuse import CacheRecord, Sent, digests, kept, told_cause
+from agent.reuse import CacheRecord, Sent, digests, kept, reloaded, told_cause
 from providers.types import Message, ModelRef, Parameters, Prefix, Text, ToolCall, ToolSpec, Usage
 
 MODEL = ModelRef("anthropic", "claude-test")
@@ -183,6 +183,16 @@ def test_another_providers_answer_is_compared_with_nothing() -> None:
     past = answered((said("a"), "msg_1"))
     elsewhere = replace(PREFIX, model=ModelRef("gate", "claude-test"))
     assert past.compared_with(elsewhere, said("a", "b"), 20.0) is None
+
+
+def test_a_model_that_was_loaded_anew_is_told_of() -> None:
+    past = record((said("a"), usage(written=900), 0.0), keeps=1800.0)
+    missed = past.miss(PREFIX, said("a", "b"), 20.0, usage(uncached=950), reloaded=True)
+    assert missed is not None
+    assert (missed.cause, missed.detail) == ("affinity_or_eviction", "the model was loaded anew")
+    assert reloaded({"load_duration": 4_000_000_000})
+    assert not reloaded({"load_duration": 40_000_000})
+    assert not reloaded({})
 
 
 def test_a_silent_provider_is_expected_to_do_nothing() -> None:

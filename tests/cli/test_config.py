@@ -30,6 +30,8 @@ headers = { X-Team = "blue" }
 quirks = ["no_stream_options"]
 wire = "openai-chat"
 stall_seconds = 45
+context_window = 65536
+keep_alive = "1h30m"
 
 [prices."gateway/big"]
 input = 3
@@ -81,6 +83,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "openai-chat",
     )
     assert gateway.stall_seconds == 45.0
+    assert (gateway.context_window, gateway.keep_alive) == (65_536, 5400.0)
     assert (rates.input, rates.output, rates.cache_read, rates.cache_write) == (3.0, 15.0, 0.3, None)
     assert config.pass_env == ("DEPLOY_TOKEN",)
 
@@ -93,6 +96,14 @@ def test_no_file_is_an_empty_configuration(home: Path, project: Path) -> None:
     ("text", "named"),
     [
         ("model = 3", "config.toml: model: want text, got 3."),
+        (
+            '[providers.x]\nkeep_alive = "soon"',
+            "config.toml: providers.x.keep_alive: want a time such as 30m, 2h or -1 for ever, got 'soon'.",
+        ),
+        (
+            "[providers.x]\ncontext_window = 0.5",
+            "config.toml: providers.x.context_window: want a whole number of tokens, got 0.5.",
+        ),
         (
             "[providers.x]\nstall_seconds = 0",
             "config.toml: providers.x.stall_seconds: want a number of seconds above 0, got 0.",

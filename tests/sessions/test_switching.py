@@ -24,7 +24,7 @@ from sessions.setup import Setup
 from sessions.switch import Switch
 from tests.support import anthropic_server
 from tests.support.anthropic_server import AnthropicServer
-from tests.support.loopback import LoopbackServer, sse
+from tests.support.loopback import LoopbackServer, Recorded, sse
 from tests.support.script import say, script, use
 from tests.support.setups import setup
 from tests.support.thinkers import ANTHROPIC, THINKERS, Thinker
@@ -51,18 +51,21 @@ class Meeting:
     servers: dict[str, LoopbackServer]
     setup: Setup
 
+    def calls(self, who: Thinker) -> list[Recorded]:
+        """The requests for an answer; Ollama is asked about its models too."""
+        about = ("/api/show", "/api/ps")
+        return [request for request in self.servers[who.name].requests if request.path not in about]
+
     def bodies(self, who: Thinker) -> list[str]:
-        return [request.body.decode() for request in self.servers[who.name].requests]
+        return [request.body.decode() for request in self.calls(who)]
 
     def assert_taken(self, who: Thinker) -> None:
         """Nothing that was sent would be refused by the strictest endpoint of that wire."""
-        assert [who.objection(request.json) for request in self.servers[who.name].requests] == [
-            "" for _ in self.servers[who.name].requests
-        ]
+        assert [who.objection(request.json) for request in self.calls(who)] == ["" for _ in self.calls(who)]
 
     def assert_goes_on(self, who: Thinker) -> None:
         """The last request is the one before it with more at its end, byte for byte."""
-        *_, before, last = self.servers[who.name].requests
+        *_, before, last = self.calls(who)
         assert Sent.of(last).goes_on_from(Sent.of(before))
 
 

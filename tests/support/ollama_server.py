@@ -55,6 +55,11 @@ class OllamaServer(LoopbackServer):
         self.billed: list[dict[str, int]] = []
         self._answers = iter(answers)
         self._context = context
+        self.running: dict[str, int] = {MODEL: 8192}
+        """By model, the context that it is loaded with. A call that asks for another loads it anew."""
+        self.own_parameters = ""
+        """The parameters in the model's own file."""
+        self.load_seconds = 4.0
         self._kept = ""
 
     def _reply(self, request: Recorded) -> Reply:
@@ -65,11 +70,12 @@ class OllamaServer(LoopbackServer):
                 details = {"parameter_size": "8.2B", "quantization_level": "Q4_K_M"}
                 return json_reply({"models": [{"model": MODEL, "size": 5_000_000_000, "details": details}]})
             case "/api/ps":
-                return json_reply({"models": [{"model": MODEL, "name": MODEL, "context_length": 8192}]})
+                loaded = self.running.items()
+                models = [{"model": name, "name": name, "context_length": size} for name, size in loaded]
+                return json_reply({"models": models})
             case "/api/show" if request.json["model"] == MODEL:
-                return json_reply(
-                    {"model_info": {"qwen3.context_length": self._context, "qwen3.block_count": 36}}
-                )
+                facts = {"qwen3.context_length": self._context, "qwen3.block_count": 36}
+                return json_reply({"model_info": facts, "parameters": self.own_parameters})
             case _:
                 return json_reply({"error": f"model '{request.json['model']}' not found"}, 404)
 
@@ -77,11 +83,21 @@ class OllamaServer(LoopbackServer):
         wanted = next(self._answers)
         if isinstance(wanted, Reply):
             return wanted
-        counts = self._bill(canonical([body.get("tools"), body["messages"]])[:-2])
+        loading = self._load(body["model"], body["options"].get("num_ctx"))
+        counts = loading | self._bill(canonical([body.get("tools"), body["messages"]])[:-2])
         counts["eval_count"] = max(1, len(canonical(wanted)) // 4)
         self.billed.append(counts)
         said = {"content": wanted} if isinstance(wanted, str) else {"tool_calls": list(wanted)}
         return ndjson(line(said), end(**counts))
+
+    def _load(self, model: str, size: int | None) -> dict[str, int]:
+        """Load the model unless it is there as wanted. One that is loaded anew has nothing in its cache."""
+        there = self.running.get(model)
+        if there is not None and size in (None, there):
+            return {"load_duration": 40_000_000}
+        self.running[model] = size or 4096
+        self._kept = ""
+        return {"load_duration": int(self.load_seconds * 1e9)}
 
     def _bill(self, prompt: str) -> dict[str, int]:
         shared = next(

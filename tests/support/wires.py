@@ -53,7 +53,7 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request without cache markers: the bytes before its messages, each message, the bytes behind."""
+    """A request without what only the cache reads: the bytes before its messages, each message, the rest."""
 
     head: str
     messages: tuple[str, ...]
@@ -61,7 +61,8 @@ class Sent:
 
     @classmethod
     def of(cls, request: Recorded) -> Sent:
-        body = re.sub(r',"cache_control":\{[^}]*\}|, \{"cachePoint": \{[^}]*\}\}', "", request.body.decode())
+        unread = r',"(?:cache_control|diagnostics)":\{[^}]*\}|, \{"cachePoint": \{[^}]*\}\}'
+        body = re.sub(unread, "", request.body.decode())
         found = re.search(r'"(?:messages|input)":\s*\[', body)
         assert found is not None
         decoder, place, messages = json.JSONDecoder(), found.end(), []
