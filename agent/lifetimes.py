@@ -3,9 +3,12 @@
 Anthropic sells two lifetimes: five minutes, and an hour for a dearer write (its prompt-caching
 documentation). An entry holds everything before it, so the choice is made anew at each call, for that call's
 end alone. Had the end only five minutes and the next call came after eight, all that was written since the
-last entry of an hour (`unkept`) would be written once more instead of read. So an hour pays when
+last entry of an hour (`unkept`) would be written once more instead of read; and the same choice would come
+again, at `again` for each of those tokens: an hour's surcharge, or another loss, whichever is less. So an
+hour pays when
 
-    q * (write - read) * unkept  >  (write_1h - write) * new
+    q * (write - read + again) * unkept  >  (write_1h - write) * new
+    again = min(write_1h - write, (write - read) * q / (1 - q))
 
 where q is the chance that the next call comes after more than five minutes, but within the hour.
 """
@@ -122,8 +125,10 @@ def choose(
     all since the last one of an hour that is alive, the new ones included.
     """
     chance = habits.chance
-    at_stake = chance * (multiples.write - multiples.read) * unkept
-    surcharge = (multiples.write_1h - multiples.write) * new
+    loss, dearer = multiples.write - multiples.read, multiples.write_1h - multiples.write
+    again = min(dearer, loss * chance / (1 - chance)) if chance < 1 else dearer
+    at_stake = chance * (loss + again) * unkept
+    surcharge = dearer * new
     if wish != "auto":
         return Choice(wish, chance, at_stake, surcharge)
     return Choice("1h" if at_stake > surcharge else "5m", chance, at_stake, surcharge)

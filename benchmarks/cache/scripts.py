@@ -100,24 +100,38 @@ def permissions(stage: Stage, size: float) -> None:
 
 
 def edits(stage: Stage, size: float) -> None:
-    """One job of thirty steps: look for something, read around it, change it, part by part."""
+    """One job of thirty steps: look for something, read the file, change a line, part by part."""
     steps: list[Answer] = []
     for part in range(max(1, round(10 * size))):
         seek = {"pattern": f"def part_{part}_\\d*7\\(", "path": f"part{part}.py"}
-        look = {"path": f"part{part}.py", "offset": 1, "limit": 80}
         line = f"def part_{part}_47(value): return value + 47"
         better = f"def part_{part}_47(value: int) -> int:\n    return value + {part} + 47"
         change = {"path": f"part{part}.py", "old": line, "new": better}
         steps += [
-            Use((("grep", seek),), f"Next is part {part}. I look for the functions that end in seven."),
-            Use((("read", look),), f"There it is. I read the first half of part {part} before I touch it."),
-            Use((("edit", change),), f"Only part_{part}_47 is wrong: it forgets its part. I change it."),
+            Use((("grep", seek),), SEEKING.format(part=part)),
+            Use((("read", {"path": f"part{part}.py"}),), READING.format(part=part)),
+            Use((("edit", change),), CHANGING.format(part=part)),
         ]
     stage.ask(
         "In every part the function 47 forgets to add the number of its part. Mend that, and give it types.",
         *steps,
         Say("All parts add their number now, and function 47 has types in each. Nothing else was touched."),
     )
+
+
+SEEKING = (
+    "Next is part {part}. I look for the functions whose name ends in seven, so that I see how the wrong one "
+    "differs from those around it, and whether anything else in the file has the same fault. If so, I "
+    "say that, and leave it alone."
+)
+READING = (
+    "There it is, and it is the only one. Before I touch it I read the whole of part {part}: others may call "
+    "it by its position, and I want to keep to the way in which this file is laid out, blank lines included."
+)
+CHANGING = (
+    "Nothing else in the file depends on it. Function 47 adds its own number but forgets that of its part. I "
+    "add {part} there, and say what goes in and what comes out; the other lines stay as they are."
+)
 
 
 def compaction(stage: Stage, size: float) -> None:
