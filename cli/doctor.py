@@ -27,6 +27,9 @@ GAP = "  "
 SHORTEST = 20
 """Cells that a text has in any case."""
 
+SECRET_PARAMETER = r"(?i)(?<=[?&])([\w-]*(?:key|token|secret|password|signature|sig))=[^&#\s)]+"
+"""A secret at the end of an address, as some gateways want it: `?key=...`."""
+
 COLOURS = {Level.OK: "green", Level.NOTE: "yellow", Level.PROBLEM: "bold red"}
 
 
@@ -85,7 +88,9 @@ class _Discreet:
         return replace(found, said=self._text(found.said), todo=self._text(found.todo))
 
     def _text(self, text: str) -> str:
-        return one_line(re.sub(r"(?<=//)[^/?#\s]*@", f"{MASKED}@", self.redactor.redact(text)))
+        # Up to the last @: a password may hold any character, though it should be escaped in an address.
+        said = re.sub(r"(?<=//)\S*@", f"{MASKED}@", self.redactor.redact(text))
+        return one_line(re.sub(SECRET_PARAMETER, rf"\1={MASKED}", said))
 
 
 def _loaded(place: Place) -> Loaded | ConfigurationError:

@@ -17,6 +17,7 @@ from agent.tools.bash import shell
 from agent.tools.toolbox import Toolbox
 from checkpoint.files import FileStore
 from checkpoint.git import find_git
+from cli.config_view import MASKED
 from cli.doctor_check import Findings, note, ok, problem
 from cli.place import Place
 
@@ -127,7 +128,7 @@ def proxies(environ: Mapping[str, str]) -> Findings:
     }
     if not named:
         return ()
-    said = ", ".join(f"{name}={value}" for name, value in named.items())
+    said = ", ".join(f"{name}={_masked(value)}" for name, value in named.items())
     spared = {host.strip() for name in ("no_proxy", "NO_PROXY") for host in environ.get(name, "").split(",")}
     if "*" in spared or spared.issuperset(LOOPBACK):
         return (ok("proxy", said),)
@@ -138,6 +139,11 @@ def proxies(environ: Mapping[str, str]) -> Findings:
             f"Add to NO_PROXY: {','.join(host for host in LOOPBACK if host not in spared)}",
         ),
     )
+
+
+def _masked(proxy: str) -> str:
+    """The address without its name and password, which may come without a scheme: `me:secret@proxy:3128`."""
+    return re.sub(r"^(\w+://)?.*@", rf"\1{MASKED}@", proxy)
 
 
 def _version(argv: Sequence[str]) -> str | None:

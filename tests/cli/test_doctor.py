@@ -101,7 +101,7 @@ def test_a_refused_key_is_named_by_its_source_and_never_shown(cli: Cli) -> None:
         return json_reply({"error": {"message": said}}, 401)
 
     with LoopbackServer(refuse) as server:
-        file = configure(cli, server.url.replace("//", "//me:secret-of-a-url@"))
+        file = configure(cli, server.url)
         file.write_text(file.read_text() + 'headers = { X-Gateway = "secret-of-a-gateway" }\n')
         ran = cli("doctor", "--json")
     (mine,) = told(ran.json, "mine")
@@ -109,8 +109,15 @@ def test_a_refused_key_is_named_by_its_source_and_never_shown(cli: Cli) -> None:
     assert "refused the key" in mine["said"]
     assert "[providers.mine]" in mine["said"]
     assert KEY not in ran.out
-    assert "secret-of-a-url" not in ran.out
     assert "secret-of-a-gateway" not in ran.out
+
+
+def test_a_password_in_an_endpoints_address_is_a_problem_and_not_shown(cli: Cli) -> None:
+    configure(cli, "http://me:secret-of-a-url@127.0.0.1:1")
+    ran = cli("doctor", "--json")
+    (mine,) = told(ran.json, "mine")
+    assert mine["level"] == "problem"
+    assert "secret-of-a-url" not in ran.out
 
 
 def test_a_password_in_a_proxys_address_is_not_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,6 +272,26 @@ def test_a_proxy_that_catches_this_machines_own_servers_is_a_note() -> None:
     assert (caught.level, caught.todo) == (Level.NOTE, "Add to NO_PROXY: localhost,127.0.0.1")
     assert spared.level is Level.OK
     assert doctor_machine.proxies({}) == ()
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("me:hush@proxy:3128", "••••@proxy:3128"),
+        ("http://me:h#u/s@h@proxy:3128", "http://••••@proxy:3128"),
+        ("socks5://proxy:3128", "socks5://proxy:3128"),
+    ],
+)
+def test_no_password_of_a_proxy_is_shown_however_it_is_written(proxy: str, shown: str) -> None:
+    (found,) = doctor_machine.proxies({"HTTPS_PROXY": proxy})
+    assert found.said.startswith(f"HTTPS_PROXY={shown}. ")
+
+
+def test_a_key_at_the_end_of_an_address_is_not_shown(cli: Cli) -> None:
+    configure(cli, "http://127.0.0.1:1/v1?api-version=2&api-key=secret-of-an-address")
+    ran = cli("doctor")
+    assert "api-key=••••" in ran.out
+    assert "secret-of-an-address" not in ran.out
 
 
 class SmallOllama(OllamaServer):
