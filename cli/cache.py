@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from agent.harmless import harmless, one_line
 from agent.lifetimes import Choice
 from cli import figures
 from cli.desk import Desk
@@ -50,13 +51,13 @@ def show(path: Path, folder: Path | None, environ: Mapping[str, str], *, as_json
     seen = outlook_of(told, home, now)
     session = told.session or path.stem
     if seen is None or not seen.prompt:
-        print(f"{session}: nothing was ever answered, so nothing is cached.")
+        print(harmless(f"{session}: nothing was ever answered, so nothing is cached."))
         return
     cost = seen.cost(rates, now)
     if as_json:
         print(json.dumps(_object(session, seen, cost, now), indent=2))
         return
-    print(f"{session} · {seen.prefix.model}")
+    print(harmless(f"{session} · {seen.prefix.model}"))
     for name, value in _rows(seen, cost, now):
         print(f"{name:<16} {value}")
 
@@ -111,7 +112,7 @@ def _miss_rows(calls: list[CallLine], now: float) -> Iterable[tuple[str, ...]]:
             figures.ago(now - call.started),
             figures.tokens(call.miss.tokens),
             figures.dollars(call.miss.cost),
-            f"{why} ({call.miss.detail})" if call.miss.detail else why,
+            one_line(f"{why} ({call.miss.detail})" if call.miss.detail else why),
         )
 
 

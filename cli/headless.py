@@ -130,7 +130,7 @@ def _follow(run: Run, event: Event) -> None:
         case TurnFinished(stop_reason=reason, text=text):
             run.result, run.stop_reason, run.is_error, run.code = text, reason, False, ExitCode.DONE
         case CacheMissed(cause, detail, tokens, cost):
-            print(f"note: {figures.missed(cause, detail, tokens, cost)}", file=sys.stderr)
+            print(f"note: {harmless(figures.missed(cause, detail, tokens, cost))}", file=sys.stderr)
         case Compacting() | Compacted() | NotCompacted():
             print(f"note: {harmless(compaction.told(event))}", file=sys.stderr)
         case Retrying(seconds, reason, attempt, attempts):

@@ -78,7 +78,7 @@ def show(*, as_json: bool) -> None:
     config = place.configuration().config
     listed = asyncio.run(_listed(place, config))
     if as_json:
-        print(json.dumps([_object(each) for each in listed], indent=2, ensure_ascii=False))
+        print(json.dumps([_object(each) for each in listed], indent=2))
         return
     rows = [row for each in listed for row in each.rows[:SHOWN]]
     _print(rows)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from agent.room import measured
 from providers.pricing import Rates, price
-from providers.types import Message, Prefix, Usage
+from providers.types import Message, Prefix, Request, Usage
 from sessions.cachebook import TWO_LIFETIMES, CacheBook
 from sessions.records import CallLine
 from sessions.rehydrate import Conversation
@@ -78,4 +79,21 @@ def outlook_of(told: Conversation, home: Path, now: float) -> Outlook | None:
     book = CacheBook(home)
     book.remember(told)
     last = next((call for call in reversed(told.calls) if call.purpose == "main" and call.answered), None)
-    return outlook(book, told.prefix, told.state.messages, last, now)
+    found = outlook(book, told.prefix, told.state.messages, last, now)
+    if not found.prompt:
+        return found
+    prompt = _live(told)
+    return replace(found, prompt=prompt, held=min(found.held, prompt))
+
+
+def _live(told: Conversation) -> int:
+    """Tokens of the conversation as it is now: counted if a call sent it, else estimated (a summary)."""
+    latest = max((reached.call for reached in told.reached.values()), key=_started, default=None)
+    if latest is not None:
+        return latest.usage.total_tokens
+    assert told.prefix is not None, "something was sent"
+    return measured(Request(told.prefix, tuple(told.state.messages)), None, None).filled
+
+
+def _started(call: CallLine) -> float:
+    return call.started

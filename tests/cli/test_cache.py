@@ -76,6 +76,15 @@ def test_in_words_it_fits_sixty_columns(agent: Program) -> None:
     assert max(map(len, ran.out.splitlines())) <= 60
 
 
+def test_a_foreign_file_cannot_steer_the_terminal(agent: Program) -> None:
+    agent.ask("hi", "-m", SONNET)
+    journal = agent.journal()
+    journal.write_text(journal.read_text().replace("claude-sonnet-4-5", "claude\\u001b[31m\\u202e"))
+    ran = agent("resume", str(journal), "--dry-run")
+    assert ran.code == 0
+    assert not {"\x1b", "\u202e"} & set(ran.out)
+
+
 def test_json_without_a_dry_run_is_refused_with_what_to_write(agent: Program) -> None:
     agent.ask("hi", "-m", SONNET)
     ran = agent("resume", agent.journal().stem, "--json")
@@ -103,3 +112,22 @@ def test_the_chat_tells_what_is_cached_until_when_and_what_was_missed(
         chat.wait_for("cache miss:")
         chat.enter("/cache")
         chat.wait_for("affinity or eviction")
+
+
+def test_after_a_rewind_only_what_is_left_counts(agent: Program, server: AnthropicServer) -> None:
+    agent.ask("hi", "-m", SONNET)
+    session = agent.journal().stem
+    short = dry_run(agent)
+    agent("resume", session, "-p", LONG)
+    assert dry_run(agent)["prompt_tokens"] > short["prompt_tokens"] + 1000
+    agent("rewind", session, "1")
+    assert dry_run(agent)["prompt_tokens"] == short["prompt_tokens"]
+
+
+def test_a_conversation_taken_back_to_its_beginning_and_resumed_is_no_miss(agent: Program) -> None:
+    agent.ask(LONG, "-m", SONNET)
+    session = agent.journal().stem
+    assert agent("rewind", session, "0").code == 0
+    on = agent("resume", session, "-p", LONG)
+    assert on.code == 0
+    assert "cache miss" not in on.err
