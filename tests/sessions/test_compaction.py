@@ -15,7 +15,7 @@ from agent.summary import HEAD, QUOTE, is_summary
 from providers.errors import BudgetReached, ContextOverflow
 from providers.registry import open_provider
 from providers.settings import ProviderSettings
-from providers.types import ModelRef, Parameters, Text, TextDelta
+from providers.types import ModelRef, Parameters, Text, TextDelta, ThinkingDelta
 from sessions import begin
 from sessions.journal import read
 from sessions.records import CallLine, CompactionLine, MessageLine
@@ -87,9 +87,9 @@ async def test_the_summary_is_asked_for_on_the_same_prefix_and_read_from_the_cac
         before, asked = (request.json for request in server.requests[-2:])
         assert bare(asked["system"]) == bare(before["system"])
         assert asked["tools"] == before["tools"]
-        assert {key: asked[key] for key in asked.keys() - {"messages", "system"}} == {
-            key: before[key] for key in before.keys() - {"messages", "system"}
-        }
+        own = {"messages", "system", "diagnostics"}
+        rest, same = ({key: body[key] for key in body.keys() - own} for body in (asked, before))
+        assert rest == same
         assert blocks(asked)[: len(blocks(before))] == blocks(before)
         last, bill = server.billed[-2:]
         kept = last["cache_read_input_tokens"] + last["cache_creation_input_tokens"]
@@ -112,8 +112,45 @@ async def test_the_next_request_begins_as_before_and_pays_only_behind_the_summar
         assert server.billed[-1]["cache_read_input_tokens"] > 1000
         assert SUMMARY[0]["text"] in words_of(last)
         assert "An empty folder." not in words_of(last)
-        (missed,) = of(events, CacheMissed) or [None]
-        assert missed is None or missed.cause == "compacted"
+        (missed,) = of(events, CacheMissed)
+        assert missed.cause == "compacted"
+
+
+async def test_after_a_resume_too_what_is_read_anew_is_named_by_the_compaction(tmp_path: Path) -> None:
+    with AnthropicServer([*TWO_TURNS, SUMMARY, (text("Go on."),)]) as server:
+        session = await begin.start(facing(server, tmp_path), CLAUDE)
+        await tell(session, "What is here?")
+        await tell(session, "And else?")
+        await compact(session)
+        await session.close()
+        again = await begin.resume(facing(server, tmp_path), session.path)
+        events = await tell(again, "Next.")
+        await again.close()
+        (missed,) = of(events, CacheMissed)
+        assert missed.cause == "compacted"
+
+
+async def test_what_was_sent_before_a_compaction_is_no_beginning_of_what_comes_after(
+    tmp_path: Path,
+) -> None:
+    thinks = {"thinking": "for long", "chunk": 2, "pause_s": 30}
+    session = await begin.start(setup(tmp_path), script(tmp_path, say("one"), thinks))
+    await tell(session, "a")
+
+    async def stopped() -> None:
+        async for event in session.turn("b"):
+            if isinstance(event, ThinkingDelta):
+                asyncio.current_task().cancel()  # type: ignore[union-attr]
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(stopped())
+    script(tmp_path, say("one"), say("sum"))
+    await compact(session)
+    await session.close()
+    assert [message.text for message in session.state.messages[1:]] == ["b"]
+    told = rehydrate(read(session.path).records)
+    assert told.state == session.state
+    assert told.state.previous_end is None
 
 
 async def test_the_projects_instructions_outlive_two_compactions(tmp_path: Path) -> None:
@@ -321,7 +358,10 @@ async def test_a_summary_whose_call_fails_changes_nothing(tmp_path: Path) -> Non
 
 
 async def test_a_model_that_calls_tools_is_asked_once_more_and_nothing_is_run(tmp_path: Path) -> None:
-    wants = (tool_use("t9", "write", path="made.txt", content="x"),)
+    wants = (
+        text("Let me write."),
+        tool_use("t9", "write", path="made.txt", content="x"),
+    )
     with AnthropicServer([(text("Hello."),), wants, SUMMARY]) as server:
         made = facing(server, tmp_path)
         session = await begin.start(made, CLAUDE)
@@ -330,6 +370,7 @@ async def test_a_model_that_calls_tools_is_asked_once_more_and_nothing_is_run(tm
         await session.close()
         assert not (made.workspace.root / "made.txt").exists()
         assert is_summary(session.state.messages[0])
+        assert "Let me write." not in session.state.messages[0].text
         assert [call.purpose for call in session.calls] == ["main", "compaction", "compaction"]
 
 
@@ -465,6 +506,28 @@ async def test_a_conversation_that_never_fits_is_refused_and_not_asked_for_ever(
         assert len(server.chats) <= 4
 
 
+class Unwilling(SmallServer):
+    """Refuses whatever isn't a request for a summary, from the third call on."""
+
+    def _reply(self, request: Recorded) -> Reply:
+        summing = "about to be replaced" in str(request.json["messages"][-1]) if request.body else False
+        if len(self.chats) > 2 and not summing:
+            return json_reply({"error": {"message": "Too long.", "code": "context_length_exceeded"}}, 400)
+        return super()._reply(request)
+
+
+async def test_a_call_that_is_refused_again_behind_the_summary_stays_refused(tmp_path: Path) -> None:
+    made_in = tmp_path / "project"
+    with Unwilling([reading(0), reading(1), *["A summary."] * 5], told=False) as server:
+        session = await begin.start(before(server, tmp_path), SMALL)
+        (made_in / "0.txt").write_text("zero\n" * 700)
+        (made_in / "1.txt").write_text("one\n" * 850)
+        with pytest.raises(ContextOverflow):
+            await tell(session, "Read them.")
+        await session.close()
+    assert [call.purpose for call in session.calls].count("compaction") == 1
+
+
 async def test_a_prompt_that_finds_no_room_waits_behind_the_summary_in_its_own_words(tmp_path: Path) -> None:
     with SmallServer(["One.", "Two.", "The summary.", "Three."]) as server:
         session = await begin.start(before(server, tmp_path), SMALL)
@@ -474,12 +537,13 @@ async def test_a_prompt_that_finds_no_room_waits_behind_the_summary_in_its_own_w
         await session.close()
     summary, prompt, answer = session.state.messages
     assert "The summary." in summary.text
+    assert QUOTE not in summary.text, "the prompt itself comes next"
     assert prompt.text == "three " * 1000
     assert answer.text == "Three."
 
 
 async def test_a_summary_that_does_not_come_is_told_once_and_the_turn_goes_on(tmp_path: Path) -> None:
-    answers = ["One.", "Two.", "", "", "Three.", "Four."]
+    answers = ["One.", "Two.", "", "", reading(0), "Three.", "Four."]
     with SmallServer(answers) as server:
         session = await begin.start(before(server, tmp_path), SMALL)
         await tell(session, "one " * 2000)
