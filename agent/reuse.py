@@ -45,6 +45,10 @@ OPENAI_MINIMUM = 1024
 OPENAI_STEP = 128
 """Tokens: OpenAI caches from so many on, in such steps (its prompt-caching documentation)."""
 
+FORGOTTEN = 600.0
+LONGEST_UNNAMED = 86_400.0
+"""Seconds: OpenAI forgets after five to ten minutes without use, and keeps nothing for more than a day."""
+
 SLACK = 16
 """Tokens by which a chat template may end a prompt differently once an answer follows it."""
 
@@ -160,7 +164,8 @@ class CacheRecord:
         found = (
             call
             for call in self._on(prefix, chain)
-            if call.keeps is None or (call.keeps >= lifetime and self._idle(call, now) <= call.keeps)
+            if self._idle(call, now) <= _longest(call)
+            and (call.keeps is None or (call.keeps >= lifetime and self._idle(call, now) <= call.keeps))
         )
         return max(found, key=kept, default=None)
 
@@ -169,12 +174,14 @@ class CacheRecord:
         best = self.longest(prefix, chain, now)
         return kept(best) if best else 0
 
-    def expires(self, prefix: Prefix, chain: Sequence[str]) -> float | None:
+    def expires(self, prefix: Prefix, chain: Sequence[str], now: float | None = None) -> float | None:
         """When the latest entry of this conversation expires, seconds since the epoch, used or not by then.
 
-        None where there is none, or its provider doesn't say.
+        None where there is none, or its provider doesn't say. With `now` an entry that is alive then goes
+        before a longer one that isn't: the last messages may be kept for less time than those before them.
         """
-        best = max(self._on(prefix, chain), key=kept, default=None)
+        best = None if now is None else self.longest(prefix, chain, now)
+        best = best or max(self._on(prefix, chain), key=kept, default=None)
         if best is None or best.keeps is None:
             return None
         return max(best.started, self._used.get(best.digest, 0.0)) + best.keeps
@@ -231,6 +238,8 @@ class CacheRecord:
             return Miss(told, BY_PROVIDER, expected, read)
         if whose.keeps is not None and idle > whose.keeps:
             return Miss("expired", f"idle {_minutes(idle)}, kept {_minutes(whose.keeps)}", expected, read)
+        if whose.keeps is None and _shared(whose) and idle > FORGOTTEN:
+            return Miss("expired", f"idle {_minutes(idle)}, the provider names no time", expected, read)
         why = "the model was loaded anew" if reloaded else "the same bytes were sent"
         return Miss("affinity_or_eviction", why, expected, read)
 
@@ -384,7 +393,14 @@ def _longest(call: Sent) -> float:
     """The longest lifetime that the call's provider sells or gives, in seconds."""
     if call.prefix.encoder.startswith(("anthropic/", "bedrock/")):
         return LONG
-    return call.keeps if call.keeps is not None else float("inf")
+    if call.keeps is not None:
+        return call.keeps
+    return LONGEST_UNNAMED if _shared(call) else float("inf")
+
+
+def _shared(call: Sent) -> bool:
+    """Whether the call's cache is one that others fill too, so that it forgets with time."""
+    return call.prefix.encoder.partition("/")[0] in ("openai-chat", "openai-responses", "litellm-sdk")
 
 
 def _granularity(call: Sent) -> int:

@@ -136,9 +136,14 @@ class CacheBook:
         """Tokens that a call with these messages should read from the cache."""
         return self.record.alive(prefix, self._chain.of(messages), now)
 
-    def warm_until(self, prefix: Prefix, messages: Sequence[Message]) -> float | None:
-        """When the longest entry of the conversation expires; None where the provider doesn't say."""
-        return self.record.expires(prefix, self._chain.of(messages))
+    def warm_until(
+        self, prefix: Prefix, messages: Sequence[Message], now: float | None = None
+    ) -> float | None:
+        """When the longest entry of the conversation expires; None where the provider doesn't say.
+
+        With `now` the longest one that is alive then, if any is.
+        """
+        return self.record.expires(prefix, self._chain.of(messages), now)
 
     def turn_ended(self) -> None:
         """Keep what was learned of this person's pauses."""

@@ -66,7 +66,7 @@ def outlook(
         prefix=prefix,
         prompt=prompt,
         held=min(book.expected(prefix, messages, now), prompt),
-        expires=book.warm_until(prefix, messages),
+        expires=book.warm_until(prefix, messages, now),
         reported=last is not None and last.usage.cache_reported,
         hour=hour,
     )

@@ -72,6 +72,26 @@ def test_after_more_than_the_longest_lifetime_nothing_is_paid_twice() -> None:
     assert past.miss(PREFIX, said("a", "b"), 3601.0, usage(written=950)) is None
 
 
+@pytest.mark.parametrize(
+    ("idle", "cause"), [(60.0, "affinity_or_eviction"), (1200.0, "expired"), (90_000.0, None)]
+)
+def test_who_names_no_time_forgets_all_the_same(idle: float, cause: str | None) -> None:
+    openai = replace(PREFIX, model=ModelRef("openai", "gpt"), encoder="openai-chat/1")
+    past = CacheRecord()
+    past.add(Sent(openai, said("a")[-1], 0.0, usage(uncached=5000), None), said("a"))
+    missed = past.miss(openai, said("a", "b"), idle, usage(uncached=5100))
+    assert (missed and missed.cause) == cause
+    assert (past.alive(openai, said("a"), idle) > 0) == (cause is not None)
+
+
+def test_what_is_kept_longer_is_told_once_the_end_is_gone() -> None:
+    past = record((said("a"), usage(written=9000), 0.0), keeps=3600.0)
+    past.add(Sent(PREFIX, said("a", "b")[-1], 10.0, usage(read=9000, written=500), 300.0), said("a", "b"))
+    assert past.expires(PREFIX, said("a", "b"), 100.0) == 310.0
+    assert past.expires(PREFIX, said("a", "b"), 1000.0) == 3610.0
+    assert past.expires(PREFIX, said("a", "b"), 9000.0) == 310.0
+
+
 def test_a_conversation_taken_back_is_measured_by_what_it_still_shares() -> None:
     past = record(
         (said("a"), usage(written=900), 0.0), (said("a", "b", "c"), usage(read=900, written=500), 10.0)
