@@ -18,7 +18,7 @@ LITELLM_NEEDS := "aiohttp>=3.14.2" "fastuuid>=0.14" "filelock>=3.16.1" "httpx[ht
 
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
-.PHONY: run test check bench pictures clean
+.PHONY: run test check bench bench-cache pictures clean
 
 run: $(RUN)
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(VENV)/bin/agent; else exec $(VENV)/bin/agent demo; fi
@@ -38,6 +38,9 @@ check: $(DEV)  ## the everyday part, under 90 seconds
 
 bench: $(DEV)
 	$(PY) benchmarks/startup.py
+
+bench-cache: $(DEV)  ## what the cache costs, against what it could; docs/cache.md has the table
+	$(PY) benchmarks/cache/run.py
 
 pictures: $(DEV)  ## draw the README's pictures anew
 	$(PY) docs/pictures.py

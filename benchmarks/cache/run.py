@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.cache.pauses import regret
 from benchmarks.cache.result import WIRES, Result, play
 from benchmarks.cache.scripts import SCRIPTS
 
-HEAD = (
-    "script | wire | calls | prompt | read | write | uncached | hit rate | re-billed | cost $ | ÷ oracle"
-    " | all 5 min $ | all 1 h $ | no cache $"
+USUAL = ("anthropic", "openai")
+"""The wires it plays on unless told otherwise."""
+
+COLUMNS = (
+    "script",
+    "wire",
+    "calls",
+    "prompt",
+    "read",
+    "write",
+    "uncached",
+    "hit rate",
+    "re-billed",
+    "cost $",
+    "÷ oracle",
+    "÷ floor",
+    "all 5 min $",
+    "all 1 h $",
+    "no cache $",
 )
+PEOPLE = 200
 
 
-def row(result: Result) -> str:
-    """The result as a row of a Markdown table."""
+def cells(result: Result) -> tuple[str, ...]:
     bill, rebilled = result.bill, result.rebilled
     lost = " + ".join(f"{tokens:,}{f' ({why})' if why else ''}" for why, tokens in rebilled.items()) or "0"
     fixed = [result.fixed("5m"), result.fixed("1h")]
-    cells = [
+    return (
         result.script,
         result.wire,
         f"{len(result.calls)}",
@@ -34,23 +53,51 @@ def row(result: Result) -> str:
         lost,
         f"{result.cost:.4f}",
         f"{result.cost / result.best:.3f}",
+        f"{result.cost / result.floor:.3f}",
         *(f"{cost:.4f}" if cost is not None else "" for cost in fixed),
         f"{result.uncached:.4f}",
-    ]
+    )
+
+
+def line(cells: Iterable[str]) -> str:
+    """A row of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
+
+
+def heading(columns: Sequence[str]) -> str:
+    return f"{line(columns)}\n|{'---|' * len(columns)}"
+
+
+def show_scripts(scripts: Iterable[str], wires: Sequence[str], size: float) -> None:
+    print(heading(COLUMNS))
+    for script in scripts:
+        for wire in wires:
+            if wire == "anthropic" or SCRIPTS[script].minimum == 1024:  # the others' minimum is always that
+                print(line(cells(play(script, wire, size=size))), flush=True)
+
+
+def show_pauses() -> None:
+    """What a lifetime chosen by itself costs people, against the better fixed one for each of them."""
+    print(heading(("people", "sessions known before", "mean regret", "worst", "cheaper than both fixed")))
+    for sessions in (0, 5):
+        found = [regret(seed, sessions_before=sessions) for seed in range(PEOPLE)]
+        cheaper = sum(share < 0 for share in found) / PEOPLE
+        print(
+            line((f"{PEOPLE}", f"{sessions}", f"{mean(found):+.1%}", f"{max(found):+.1%}", f"{cheaper:.0%}")),
+            flush=True,
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scripts", nargs="*", help="which scripts; all if left out")
+    parser.add_argument("scripts", nargs="*", help="which scripts; if left out all, and the pauses")
     parser.add_argument("--wire", choices=WIRES, action="append", help="only on this wire; repeatable")
     parser.add_argument("--size", type=float, default=1.0, help="run this part of each script")
     chosen = parser.parse_args()
-    print(f"| {HEAD} |")
-    print("|" + "---|" * (HEAD.count("|") + 1))
-    for script in chosen.scripts or SCRIPTS:
-        for wire in chosen.wire or WIRES:
-            print(row(play(script, wire, size=chosen.size)), flush=True)
+    show_scripts(chosen.scripts or SCRIPTS, chosen.wire or USUAL, chosen.size)
+    if not chosen.scripts:
+        print()
+        show_pauses()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks.cache.server import Answer, Say, Use
+from benchmarks.cache.server import ANSWERING, Answer, Say, Use
 from benchmarks.cache.stage import MODELS, OTHER_MODELS, Stage
 
 MINUTE = 60.0
@@ -21,20 +21,20 @@ class Script:
     """Tokens below which Anthropic's side caches nothing: 512 to 4,096, by model."""
 
 
-def read(number: int, *, lines: int = 20, pause: float = 0.0) -> Use:
+def read(number: int, *, lines: int = 20, pause: float = ANSWERING) -> Use:
     """The model reads some lines of one of the project's files."""
     arguments = {"path": f"part{number % 10}.py", "offset": 1 + number % 7, "limit": lines}
     return Use((("read", arguments),), pause=pause)
 
 
-def edit(number: int, *, pause: float = 0.0) -> Use:
+def edit(number: int, *, pause: float = ANSWERING) -> Use:
     """The model changes one line of a file that it has read."""
     line = f"def part_{number % 10}_{3}(value): return value + 3"
     once = {"path": f"part{number % 10}.py", "old": line, "new": f"{line}  # seen {number}"}
     return Use((("edit", once),), pause=pause)
 
 
-def loop(stage: Stage, steps: int, *, pause: float = 0.0) -> None:
+def loop(stage: Stage, steps: int, *, pause: float = ANSWERING) -> None:
     """One prompt, so many tool steps, and an answer."""
     stage.ask("Go through the parts.", *(read(step, pause=pause) for step in range(steps)), Say("Done."))
 

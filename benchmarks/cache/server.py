@@ -45,23 +45,27 @@ class Clock:
         new.replace(self.file)  # the agent may be reading it
 
 
+ANSWERING = 4.0
+"""Seconds that pass from a request to the next one, where a script says nothing else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Say:
-    """An answer of text; `pause` is how many seconds pass after it."""
+    """An answer of text; `pause` is how many seconds pass while it comes."""
 
     words: str
-    pause: float = 0.0
+    pause: float = ANSWERING
     allowed: str = ""
     """Why the request that gets this answer may pay again for what was sent; empty if it may not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """An answer that calls tools, each by name with its arguments."""
+    """An answer that calls tools, each by name with its arguments; its `pause` is theirs too."""
 
     calls: tuple[tuple[str, dict[str, Any]], ...]
     words: str = ""
-    pause: float = 0.0
+    pause: float = ANSWERING
     allowed: str = ""
 
 
