@@ -92,7 +92,7 @@ def _live(told: Conversation) -> int:
     if latest is not None:
         return latest.usage.total_tokens
     assert told.prefix is not None, "something was sent"
-    return measured(Request(told.prefix, tuple(told.state.messages)), None, None).filled
+    return measured(Request(prefix=told.prefix, messages=tuple(told.state.messages)), None, None).filled
 
 
 def _started(call: CallLine) -> float:

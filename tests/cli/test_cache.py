@@ -124,6 +124,24 @@ def test_after_a_rewind_only_what_is_left_counts(agent: Program, server: Anthrop
     assert dry_run(agent)["prompt_tokens"] == short["prompt_tokens"]
 
 
+def test_a_summary_that_no_call_has_sent_yet_is_estimated(agent: Program) -> None:
+    agent.ask("hi", "-m", SONNET)
+    agent("resume", agent.journal().stem, "-p", LONG)
+    before = dry_run(agent)
+    journal = agent.journal()
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    (first, _, _, last) = (line for line in lines if line["kind"] == "message")
+    said = {**first, "id": "m_sum", "parent": last["id"]}
+    said |= {"turn": "m_sum", "blocks": [{"type": "text", "text": "In short."}]}
+    stands = {"kind": "compaction", "id": "c_1", "parent": last["id"], "at": last["at"], "summary": "m_sum"}
+    stands |= {"first": first["id"], "last": last["id"]}
+    with journal.open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in (stands, said))
+    after = dry_run(agent)
+    assert 0 < after["prompt_tokens"] < before["prompt_tokens"] - 1000
+    assert (after["warm"], after["cache_read_tokens"]) == (False, 0)
+
+
 def test_a_conversation_taken_back_to_its_beginning_and_resumed_is_no_miss(agent: Program) -> None:
     agent.ask(LONG, "-m", SONNET)
     session = agent.journal().stem
