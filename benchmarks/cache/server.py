@@ -31,6 +31,7 @@ class Clock:
 
     file: Path
     time: float = START
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.advance(0.0)
@@ -39,10 +40,11 @@ class Clock:
         return self.time
 
     def advance(self, seconds: float) -> None:
-        self.time += seconds
-        new = self.file.with_suffix(".new")
-        new.write_text(repr(self.time))
-        new.replace(self.file)  # the agent may be reading it
+        with self._turn:
+            self.time += seconds
+            new = self.file.with_suffix(".new")
+            new.write_text(repr(self.time))
+            new.replace(self.file)  # the agent may be reading it
 
 
 ANSWERING = 4.0
