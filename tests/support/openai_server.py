@@ -89,7 +89,13 @@ class OpenAIServer(LoopbackServer):
     def base_url(self) -> str:
         return f"{self.url}/v1"
 
+    def forget(self) -> None:
+        """From now on requests reach a machine that holds nothing of what was sent."""
+        self._sent.clear()
+
     def _reply(self, request: Recorded) -> Reply:
+        if request.method == "GET":
+            return json_reply({"object": "list", "data": []})
         wanted = next(self._answers)
         if isinstance(wanted, Reply):
             return wanted

@@ -1,0 +1,68 @@
+"""What keeps a session's requests on the machine that holds its cache, on the whole program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.openai_server import OpenAIServer
+from tests.support.program import Program, program_in
+
+LONG = "word " * 2000
+KEY = "sk-test-0123456789abcdef"
+
+
+def agent_at(folder: Path, name: str, server: OpenAIServer) -> Program:
+    agent = program_in(folder)
+    agent.home.mkdir()
+    (agent.home / "config.toml").write_text(
+        f'[providers.{name}]\nbase_url = "{server.base_url}"\napi_key = "{KEY}"\n'
+    )
+    return agent
+
+
+def keys(server: OpenAIServer, header: str = "") -> list[Any]:
+    """The affinity keys that came, from a header or the body."""
+    return [
+        sent.headers.get(header) if header else sent.json.get("prompt_cache_key") for sent in server.requests
+    ]
+
+
+TASK = (("call_1", "task", {"prompt": "Say one.", "description": "one"}),)
+
+
+@pytest.mark.parametrize(("name", "header"), [("openai", ""), ("mistral", ""), ("xai", "x-grok-conv-id")])
+def test_resume_fork_and_sub_agents_keep_the_sessions_key(name: str, header: str, tmp_path: Path) -> None:
+    with OpenAIServer([TASK, "one", "done", "again", "elsewhere"]) as server:
+        agent = agent_at(tmp_path, name, server)
+        session = agent.ask("hi", "-m", f"{name}/m").json["session_id"]
+        agent("resume", session, "more", "-p", "--permission-mode", "auto")
+        agent("resume", session, "else", "-p", "--fork", "--permission-mode", "auto")
+        found = keys(server, header)
+    assert len(found) == 5
+    assert set(found) == {session}
+
+
+def test_an_endpoint_may_want_the_key_under_another_name(tmp_path: Path) -> None:
+    with OpenAIServer(["one"]) as server:
+        agent = agent_at(tmp_path, "gate", server)
+        with (agent.home / "config.toml").open("a") as config:
+            config.write('quirks = ["affinity:x-session-affinity"]\n')
+        session = agent.ask("hi", "-m", "gate/m").json["session_id"]
+        assert keys(server, "x-session-affinity") == [session]
+        assert keys(server) == [None]
+
+
+def test_a_cache_that_another_machine_holds_is_named_as_such(tmp_path: Path) -> None:
+    with OpenAIServer(["one", "two"], minimum=1024, step=128) as server:
+        agent = agent_at(tmp_path, "openai", server)
+        ran = agent.ask(LONG, "-m", "openai/m")
+        assert ran.code == 0, ran
+        session = ran.json["session_id"]
+        server.forget()
+        agent("resume", session, "more", "-p", "--permission-mode", "auto")
+    first, second = agent.lines("call")
+    assert "miss" not in first
+    assert second["miss"]["cause"] == "affinity_or_eviction"
