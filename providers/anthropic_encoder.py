@@ -89,10 +89,14 @@ class Conversation:
         self._ends: dict[str, Encoded | None] = {}
         """By message id: the last block up to that message's end that can carry a breakpoint."""
         self._markable: Encoded | None = None
+        self._opening: Encoded | None = None
+        """The block before the first prompt, where one stands there."""
 
     def add(self, message: Message) -> None:
         """Append a message. A person's messages and the results of tools join until the next answer."""
         blocks = [block for block in map(self._block, message.blocks) if block is not None]
+        if not self._ends and len(blocks) > 1 and blocks[0]["type"] in MARKABLE:
+            self._opening = blocks[0]
         if message.role == "assistant":
             blocks = _without_trailing_thinking(blocks)
         role = "user" if message.role == "tool" else message.role
@@ -106,7 +110,9 @@ class Conversation:
     def ends(self, request: Request) -> Iterator[tuple[Encoded, bool]]:
         """The blocks that get a breakpoint, each with whether for the long lifetime: those come first.
 
-        They stand where this call ends, on the border of two lifetimes, and where earlier calls ended.
+        They stand where this call ends, on the border of two lifetimes, and where earlier calls ended. One
+        that is left stands before the first prompt: a sub-agent, a summary and this project's next session
+        begin with the same block.
         """
         places = {message.id: place for place, message in enumerate(request.messages)}
         last = len(places) - 1
@@ -116,6 +122,8 @@ class Conversation:
             block = self._ends[request.messages[place].id] if place >= 0 else None
             if block is not None and len(marked) < ENDS:
                 marked.setdefault(id(block), (place, block))
+        if self._opening is not None and len(marked) < ENDS:
+            marked.setdefault(id(self._opening), (0, self._opening))
         for place, block in sorted(marked.values(), key=lambda found: found[0]):
             yield block, place <= border
 

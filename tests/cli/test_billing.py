@@ -210,7 +210,9 @@ def test_anthropics_breakpoints_stand_at_the_static_end_and_where_calls_ended(
         static = len(blocks) - 1
         blocks += [block for message in body["messages"] for block in message["content"]]
         marks = [place for place, block in enumerate(blocks) if "cache_control" in block]
-        assert marks == [static, *ends[-1:], len(blocks) - 1]
+        assert {static, *ends[-1:], len(blocks) - 1} <= {*marks}
+        assert len(marks) <= 4
+        assert ends or static + 1 in marks, "before the first prompt, for other sessions and sub-agents"
         ends.append(len(blocks) - 1)
 
 

@@ -244,6 +244,20 @@ def test_never_more_than_four_breakpoints_are_asked_for() -> None:
     assert asked == ["1h", "1h", "5m", "5m"]
 
 
+def test_a_breakpoint_that_is_left_stands_before_the_first_prompt() -> None:
+    first = Message("u1", "user", (Text("Here is the place."), Text("go")))
+    assert marked(body(first)) == ["You are an agent.", "Here is the place.", "go"]
+    call = assistant("a1", ToolCall("a", "bash", "{}"))
+    assert marked(body(first, call, result("r1", "a"))) == [
+        "You are an agent.",
+        "Here is the place.",
+        "go",
+        "a",
+    ]
+    done = (assistant("a2", Text("Done.")), user("u2", "more"))
+    assert marked(body(first, call, result("r1", "a"), *done)) == ["You are an agent.", "a", "Done.", "more"]
+
+
 def test_a_call_that_failed_before_the_last_answer_keeps_its_breakpoint() -> None:
     sent = body(
         user("u1", "go"), assistant("a1", Text("Yes.")), user("u2", "x"), user("u3", "y"), previous_end="u2"

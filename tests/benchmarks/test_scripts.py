@@ -1,0 +1,102 @@
+"""The benchmark's scripts, played small by the real program: nothing is paid for twice that could be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.cache.result import play
+from benchmarks.cache.scripts import SCRIPTS, read
+from benchmarks.cache.server import Say
+from benchmarks.cache.stage import Stage, stage
+
+ALLOWED = {
+    "compaction": {"compaction"},
+    "model switch": {"model switch"},
+    "another folder": {"another session"},
+}
+PAUSES = {"30 steps, 6 min between", "12 turns with pauses"}
+"""Where a person, or a tool, takes longer than five minutes: that can't be known before."""
+EVERYDAY = {
+    ("30-step loop", "openai"),
+    ("30-step edit", "anthropic"),
+    ("25 reads in a step", "anthropic"),
+}
+SIZE = 0.2
+
+
+def games(*, pauses: bool) -> Iterator[Any]:
+    for script, told in SCRIPTS.items():
+        for wire in ("anthropic", "openai", "responses"):
+            if (script in PAUSES and wire == "anthropic") != pauses:
+                continue
+            if told.minimum == 1024 or wire == "anthropic":
+                marks = () if (script, wire) in EVERYDAY else pytest.mark.slow
+                yield pytest.param(script, wire, marks=marks, id=f"{script} on {wire}")
+
+
+@pytest.mark.parametrize(("script", "wire"), [*games(pauses=False)])
+def test_nothing_that_was_sent_is_paid_for_again(script: str, wire: str) -> None:
+    result = play(script, wire, size=SIZE)
+    assert result.rebilled.keys() <= ALLOWED.get(script, set())
+    if "another session" not in result.rebilled:
+        assert result.cost <= 1.06 * result.best  # a short session's last write weighs more than a long one's
+    assert result.cost < result.uncached
+
+
+@pytest.mark.parametrize(("script", "wire"), [*games(pauses=True)])
+def test_pauses_cost_far_less_than_a_cache_of_five_minutes_would(script: str, wire: str) -> None:
+    result = play(script, wire, size=0.5)
+    five_minutes = result.fixed("5m")
+    assert five_minutes is not None
+    assert result.cost <= min(1.4 * result.best, 0.8 * five_minutes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("calls", [12, 25, 40])
+@pytest.mark.parametrize("wire", ["anthropic", "openai"])
+def test_however_many_calls_a_step_has_the_next_one_pays_for_what_is_new_alone(calls: int, wire: str) -> None:
+    result = play(f"{calls} reads in a step", wire)
+    for before, after in zip(result.calls, result.calls[1:], strict=False):
+        new = after.segments.tokens - before.segments.tokens
+        assert after.bill.uncached + after.bill.write <= new + result.rules.step + 16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wire", ["anthropic", "openai", "responses"])
+def test_after_an_upgrade_a_session_sends_what_it_always_sent_though_a_new_one_does_not(
+    tmp_path: Path, wire: str
+) -> None:
+    with stage(tmp_path, wire) as scene:
+        scene.ask("Look.", read(1), Say("Yes."))
+        scene.upgrade()
+        scene.ask("Again.", Say("Yes."))
+        scene.ask("Look.", Say("Yes."), new=True)
+        before, _, after, new = (static(request.json) for request in scene.server.requests)
+    assert after == before
+    assert "You are the newest Cachet" in str(new["system"])
+    assert "You are the newest Cachet" not in str(after["system"])
+    assert new["tools"] != after["tools"]
+
+
+@pytest.mark.slow
+def test_a_server_with_a_small_window_refuses_what_does_not_fit(tmp_path: Path) -> None:
+    with stage(tmp_path, "anthropic") as scene:
+        scene.server.billing.window = 10
+        with pytest.raises(RuntimeError, match="no longer fits"):
+            ask_once(scene)
+    assert scene.server.billing.refused
+    assert not scene.server.billing.calls
+
+
+def ask_once(scene: Stage) -> None:
+    scene.ask("Hello.", Say("Hello."))
+
+
+def static(body: dict[str, Any]) -> dict[str, Any]:
+    """Tools and system prompt, without cache markers."""
+    system = body.get("system") or body.get("instructions") or body["messages"][0]
+    return {"tools": body["tools"], "system": system}
