@@ -41,8 +41,10 @@ class Result:
         return oracle.best(self.calls, self.rates, self.rules)
 
     @property
-    def floor(self) -> float:
-        """A bare loop's."""
+    def floor(self) -> float | None:
+        """A bare loop's; None where there were several conversations, each with an opening of its own."""
+        if len({call.segments.hashes[call.segments.opening - 1] for call in self.calls}) > 1:
+            return None
         return oracle.floor(self.calls, self.rates, self.rules)
 
     @property

@@ -29,7 +29,7 @@ COLUMNS = (
     "re-billed",
     "cost $",
     "÷ oracle",
-    "÷ floor",
+    "÷ bare loop",
     "all 5 min $",
     "all 1 h $",
     "no cache $",
@@ -38,7 +38,7 @@ PEOPLE = 200
 
 
 def cells(result: Result) -> tuple[str, ...]:
-    bill, rebilled = result.bill, result.rebilled
+    bill, rebilled, floor = result.bill, result.rebilled, result.floor
     lost = " + ".join(f"{tokens:,}{f' ({why})' if why else ''}" for why, tokens in rebilled.items()) or "0"
     fixed = [result.fixed("5m"), result.fixed("1h")]
     return (
@@ -53,7 +53,7 @@ def cells(result: Result) -> tuple[str, ...]:
         lost,
         f"{result.cost:.4f}",
         f"{result.cost / result.best:.3f}",
-        f"{result.cost / result.floor:.3f}",
+        f"{result.cost / floor:.3f}" if floor else "",
         *(f"{cost:.4f}" if cost is not None else "" for cost in fixed),
         f"{result.uncached:.4f}",
     )
