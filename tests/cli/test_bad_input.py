@@ -278,7 +278,7 @@ def test_half_a_character_from_a_model_stops_neither_the_turn_nor_the_next(
         assert json.loads((agent.project / "usage.json").read_text())["result"] == ran.json["result"]
         again = agent.ask("go on", "-c")
         assert (again.code, again.json["result"]) == (0, "whole")
-        first, second = map(Sent.of, server.requests)
+        first, second = map(Sent.of, server.prompts)
     assert second.goes_on_from(first)
 
 

@@ -86,7 +86,7 @@ def tell(folder: Path, wire: Wire) -> Story:
         first = agent.ask("Write ä to a.txt", "-m", wire.model)
         between = agent.checkpoint()
         second = agent.ask("What does it say?", "-c")
-        return Story(agent, first, between, second, server.requests, server.billed, wire.billed(server))
+        return Story(agent, first, between, second, server.prompts, server.billed, wire.billed(server))
 
 
 @pytest.fixture(scope="module", params=WIRES, ids=lambda wire: wire.name)
@@ -226,7 +226,7 @@ def test_the_usage_file_is_written_when_the_server_only_fails(tmp_path: Path, wi
         ran = agent.ask("hello", "-m", wire.model, "--usage-file", "usage.json")
     assert ran.code == 4
     assert "500: broken" in ran.complaint
-    assert len(server.requests) == 6
+    assert len(server.prompts) == 6
     told = json.loads((agent.project / "usage.json").read_text())
     assert told["is_error"] is True
     assert told["session_id"] == agent.journal().stem
@@ -248,7 +248,7 @@ def test_the_usage_file_is_written_when_the_key_is_refused(tmp_path: Path, wire:
     with served(tmp_path, wire, wire.refuse(401, f"invalid key {KEY}")) as (agent, server):
         ran = agent.ask("hello", "-m", wire.model, "--usage-file", "usage.json")
     assert ran.code == 4
-    assert len(server.requests) == 1
+    assert len(server.prompts) == 1
     assert "401" in ran.complaint
     assert SOURCES[wire.name] in ran.complaint
     assert KEY not in ran.out + ran.err
@@ -266,8 +266,8 @@ def test_the_last_try_after_many_refusals_for_haste_succeeds(tmp_path: Path, wir
     assert (ran.code, told["result"]) == (0, "There.")
     assert ran.notes[-1] == "retrying in 0s (429), attempt 6 of 6"
     assert [event["seconds"] for event in ran.events if event["type"] == "retrying"] == [0] * 5
-    assert len(server.requests) == 6
-    assert len({request.body for request in server.requests}) == 1
+    assert len(server.prompts) == 6
+    assert len({request.body for request in server.prompts}) == 1
     assert buckets(told["usage"]) == total(wire.billed(server))
     assert [line["outcome"] for line in agent.lines("call")] == [*["RateLimited"] * 5, "ok"]
 
@@ -309,7 +309,7 @@ def test_a_conversation_too_long_names_the_ways_on_and_loses_nothing(tmp_path: P
         assert said(ran) == wire.billed(server)[0]
         again = agent.ask("Go on", "-c")
         assert again.json["result"] == "Short again."
-        first, refused, last = map(Sent.of, server.requests)
+        first, refused, last = map(Sent.of, server.prompts)
     assert refused.goes_on_from(first)
     assert last.goes_on_from(refused)
     assert (agent.project / "a.txt").read_text() == "a"
@@ -341,14 +341,18 @@ def test_a_signal_in_the_middle_of_an_answer_keeps_and_books_what_came(
         assert buckets(told["usage"]) == buckets(Counter(call["usage"]))
         if wire is ANTHROPIC:  # which had said by then what it would bill
             assert buckets(told["usage"]) == Counter(
-                input_tokens=4000, output_tokens=1, cache_read_tokens=300, cache_write_tokens=200
+                input_tokens=4000,
+                output_tokens=len("Half an answ") // 4,
+                cache_read_tokens=300,
+                cache_write_tokens=200,
             )
+            assert call["estimated"], "of the answer only its beginning is known"
         assert "Half an answ" in json.dumps(agent.lines("message")[-1])
         written = json.loads((agent.project / "usage.json").read_text())
         assert {**written, "type": "result", "duration_ms": 0} == {**told, "duration_ms": 0}
         again = agent.ask("go on", "-c")
         assert again.json["result"] == "Whole."
-        before, after = map(Sent.of, server.requests)
+        before, after = map(Sent.of, server.prompts)
     assert after.goes_on_from(before)
     assert "Half an answ" in after.messages[len(before.messages)]
 
@@ -366,7 +370,7 @@ def test_a_process_killed_in_the_middle_of_a_tool_leaves_a_session_that_goes_on(
         assert killed.code == -signal.SIGKILL
         ran = agent.ask("go on", "-c")
         assert (ran.code, ran.json["result"]) == (0, "Never mind.")
-        first, second = server.requests
+        first, second = server.prompts
     assert Sent.of(second).goes_on_from(Sent.of(first))
     answered = second.json["messages"][-1]["content"][0]
     assert (answered["type"], answered["tool_use_id"], answered["is_error"]) == (

@@ -52,9 +52,7 @@ class Meeting:
     setup: Setup
 
     def calls(self, who: Thinker) -> list[Recorded]:
-        """The requests for an answer; Ollama is asked about its models too."""
-        about = ("/api/show", "/api/ps")
-        return [request for request in self.servers[who.name].requests if request.path not in about]
+        return self.servers[who.name].prompts
 
     def bodies(self, who: Thinker) -> list[str]:
         return [request.body.decode() for request in self.calls(who)]

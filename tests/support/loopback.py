@@ -83,6 +83,11 @@ class LoopbackServer:
         self._server = _Server(self)
 
     @property
+    def prompts(self) -> list[Recorded]:
+        """The requests for an answer; Ollama is asked about its models too."""
+        return [request for request in self.requests if request.path not in ("/api/show", "/api/ps")]
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
