@@ -25,6 +25,8 @@ async def test_a_port_without_a_server_is_not() -> None:
     assert not await reachable({"OLLAMA_HOST": f"127.0.0.1:{port}"})
 
 
-@pytest.mark.parametrize("url", ["", "nonsense", "http://", "http://127.0.0.1:99999", "http://[::1", "ftp://x"])
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "http://", "http://127.0.0.1:99999", "http://[::1", "ftp://x"]
+)
 async def test_what_is_no_address_is_not_heard(url: str) -> None:
     assert not await listens(url, 0.2)
