@@ -136,7 +136,7 @@ CHANGING = (
 
 def compaction(stage: Stage, size: float) -> None:
     """The conversation no longer fits the window: a summary takes its place, and the work goes on."""
-    steps = max(3, round(12 * size))
+    steps = max(8, round(12 * size))
     stage.ask("Look at the parts.", *(read(step) for step in range(steps)), Say("They are fine."))
     stage.server.billing.window = stage.server.billing.calls[-1].segments.tokens + 500
     stage.ask(

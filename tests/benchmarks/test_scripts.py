@@ -23,8 +23,10 @@ PAUSES = {"30 steps, 6 min between", "12 turns with pauses"}
 EVERYDAY = {
     ("30-step loop", "openai"),
     ("30-step edit", "anthropic"),
-    ("25 reads in a step", "anthropic"),
 }
+OF_THEIR_OWN = {"100-step loop", "12 reads in a step", "25 reads in a step", "40 reads in a step"}
+"""Small, the long loop is the short one; steps of many calls have a test of their own."""
+ON_RESPONSES = {"30-step loop", "a process per turn", "rewind and fork", "sub-agents"}
 SIZE = 0.2
 
 
@@ -33,7 +35,9 @@ def games(*, pauses: bool) -> Iterator[Any]:
         for wire in ("anthropic", "openai", "responses"):
             if (script in PAUSES and wire == "anthropic") != pauses:
                 continue
-            if told.minimum == 1024 or wire == "anthropic":
+            if wire == "responses" and script not in ON_RESPONSES:
+                continue
+            if script not in OF_THEIR_OWN and (told.minimum == 1024 or wire == "anthropic"):
                 marks = () if (script, wire) in EVERYDAY else pytest.mark.slow
                 yield pytest.param(script, wire, marks=marks, id=f"{script} on {wire}")
 
@@ -48,21 +52,28 @@ def test_nothing_that_was_sent_is_paid_for_again(script: str, wire: str) -> None
 
 
 @pytest.mark.parametrize(("script", "wire"), [*games(pauses=True)])
-def test_pauses_cost_far_less_than_a_cache_of_five_minutes_would(script: str, wire: str) -> None:
+def test_pauses_cost_less_than_they_would_with_five_minutes(script: str, wire: str) -> None:
     result = play(script, wire, size=0.5)
     five_minutes = result.fixed("5m")
     assert five_minutes is not None
-    assert result.cost <= min(1.4 * result.best, 0.8 * five_minutes)
+    assert result.cost <= min(1.4 * result.best, 0.95 * five_minutes)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("calls", [12, 25, 40])
-@pytest.mark.parametrize("wire", ["anthropic", "openai"])
+@pytest.mark.parametrize(
+    ("calls", "wire"),
+    [
+        (25, "anthropic"),
+        pytest.param(12, "anthropic", marks=pytest.mark.slow),
+        pytest.param(40, "anthropic", marks=pytest.mark.slow),
+        pytest.param(40, "openai", marks=pytest.mark.slow),
+    ],
+)
 def test_however_many_calls_a_step_has_the_next_one_pays_for_what_is_new_alone(calls: int, wire: str) -> None:
     result = play(f"{calls} reads in a step", wire)
     for before, after in zip(result.calls, result.calls[1:], strict=False):
         new = after.segments.tokens - before.segments.tokens
-        assert after.bill.uncached + after.bill.write <= new + result.rules.step + 16
+        assert after.bill.uncached + after.bill.write <= new + result.rules.step - 1
+    assert not result.rebilled
 
 
 @pytest.mark.slow
@@ -98,5 +109,8 @@ def ask_once(scene: Stage) -> None:
 
 def static(body: dict[str, Any]) -> dict[str, Any]:
     """Tools and system prompt, without cache markers."""
-    system = body.get("system") or body.get("instructions") or body["messages"][0]
-    return {"tools": body["tools"], "system": system}
+    match body:
+        case {"system": [{"text": system}]} | {"instructions": system}:
+            return {"tools": body["tools"], "system": system}
+        case _:
+            return {"tools": body["tools"], "system": body["messages"][0]["content"]}
