@@ -15,6 +15,20 @@ OFF = "-"
 """Before a quirk's name in the configuration: this endpoint does not have it, whatever its vendor says."""
 
 
+QUIRKS = (
+    "affinity:",
+    "effort:",
+    "effort_off:",
+    "efforts:",
+    "max_completion_tokens",
+    "nine_letter_call_ids",
+    "prompt_cache_key",
+    "reasoning_content",
+    "short_call_ids",
+)
+"""What may be configured; `openai_request` says what each means. A value follows where a colon stands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One endpoint, ready to be called."""
@@ -41,6 +55,7 @@ def endpoint_of(name: str, settings: ProviderSettings, environ: Mapping[str, str
     key_for = required_key if there is not None and there.needs_key else key_of
     key = key_for(name, settings, environ)
     quirks = frozenset(quirk for vendor in (named, there) if vendor for quirk in vendor.quirks)
+    _check_quirks(name, settings.quirks)
     wanted = _overridden(quirks, settings.quirks)
     return Endpoint(name, base_url, key, settings.headers, wanted, settings.stall_seconds)
 
@@ -96,6 +111,16 @@ def _vendor_at(base_url: str) -> Vendor | None:
     if is_loopback(base_url):
         return None
     return next((vendor for vendor in VENDORS.values() if same_host(base_url, vendor.base_url)), None)
+
+
+def _check_quirks(name: str, configured: frozenset[str]) -> None:
+    """Raises ConfigurationError for a quirk that nothing would heed."""
+    for quirk in sorted(configured):
+        word, colon, _ = quirk.removeprefix(OFF).partition(":")
+        if word + colon not in QUIRKS:
+            raise ConfigurationError(
+                f"[providers.{name}] has a quirk that is none: {quirk!r}. There are: {', '.join(QUIRKS)}"
+            )
 
 
 def _overridden(quirks: frozenset[str], configured: frozenset[str]) -> frozenset[str]:

@@ -182,3 +182,14 @@ async def test_an_effort_that_is_refused_in_xais_words_is_left_out_from_then_on(
     no = refusal(400, "Model grok-build-0.1 does not support parameter reasoningEffort.")
     sent = await efforts_sent(tmp_path, "xai", "high", no)
     assert sent == [{"reasoning_effort": "high"}, {}, {}]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["prompt_cache_keys", "affinity", "-affinity", "-max_tokens", "short_call_ids:yes"]
+)
+def test_a_quirk_that_nothing_would_heed_is_refused_with_those_there_are(wrong: str) -> None:
+    own = ProviderSettings(base_url="https://gate.example/v1", quirks=frozenset({wrong}))
+    with pytest.raises(
+        ConfigurationError, match=r"\[providers\.gate\] has a quirk that is none.*affinity:, eff"
+    ):
+        endpoint_of("gate", own, {})
