@@ -176,14 +176,14 @@ async def test_tasks_of_one_step_read_what_the_first_of_them_wrote(
     assert [call.miss for call in session.calls] == [None] * len(session.calls)
 
 
-async def test_a_task_reads_tools_and_system_prompt_that_the_agent_wrote(tmp_path: Path) -> None:
+async def test_a_task_reads_tools_system_prompt_and_the_place_that_the_agent_wrote(tmp_path: Path) -> None:
     plays = {"go": [Use((job("search"),)), Say("Done.")], "search": [Say("Found.")]}
     with AnthropicBench(Clock(tmp_path / "clock"), Cast(plays), minimum=1) as server:
         session = await begin.start(served(tmp_path, server), CLAUDE)
         await told(session)
         await session.close()
     made = server.billing.calls[1]
-    assert made.bill.read == sum(made.segments.lengths[: len(session.prefix.tools) + 1])
+    assert made.bill.read == sum(made.segments.lengths[: len(session.prefix.tools) + 2])
 
 
 async def test_a_task_of_a_later_step_begins_at_once_and_reads_what_the_earlier_wrote(tmp_path: Path) -> None:
