@@ -17,7 +17,8 @@ WIRES = ("anthropic", "openai-chat", "openai-responses", "ollama")
 
 
 def _settings(url: str, wire: str) -> dict[str, ProviderSettings]:
-    headers, quirks = {"x-gateway-key": "another-secret"}, frozenset({"x-api-key"})
+    headers = {"x-gateway-key": "another-secret"}
+    quirks = frozenset({"x-api-key"}) if wire == "anthropic" else frozenset()
     return {"gateway": ProviderSettings(url, KEY, headers, quirks, wire)}
 
 
