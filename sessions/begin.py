@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent.recording import INTERRUPTED, refused
 from agent.state import AgentState
+from providers.call import new_id
 from providers.errors import ConfigurationError
 from providers.provider import Provider
 from providers.types import Message, ModelRef, Prefix
@@ -17,9 +18,9 @@ from sessions.cachebook import CacheBook
 from sessions.catalog import journal_path
 from sessions.chronicle import Chronicle
 from sessions.fields import timestamp
-from sessions.journal import Journal, read
+from sessions.journal import Journal, JournalError, read
 from sessions.keeper import Keeper
-from sessions.records import Origin, SessionLine
+from sessions.records import HeadLine, Origin, SessionLine
 from sessions.rehydrate import Conversation, rehydrate
 from sessions.session import Session, fresh_prefix, new_session_id
 from sessions.setup import Setup
@@ -51,13 +52,19 @@ async def resume(setup: Setup, path: Path, *, switch: Switch = STAY) -> Session:
         raise
 
 
-async def fork(setup: Setup, path: Path, *, switch: Switch = STAY) -> Session:
-    """A new session with another's live conversation, which may be in use; its bill is not copied.
+async def fork(setup: Setup, path: Path, *, switch: Switch = STAY, at: str | None = None) -> Session:
+    """A new session with another's conversation, which may be in use; its bill is not copied.
 
-    The prefix stays the same, its affinity key too, so that the first call finds the provider's cache.
+    The prefix stays the same, its affinity key too, so that the first call finds the provider's cache. The
+    conversation is the live one, or the one that ends with the message `at`. Raises JournalError, also where
+    there is no such message, and ConfigurationError.
     """
     told = await asyncio.to_thread(read, path)
-    old = rehydrate(told.records)
+    old = rehydrate(told.records if at is None else (*told.records, _back_to(at)))
+    if at is not None and at not in old.tree:
+        raise JournalError(
+            f"The session {path.stem} has no message {at}. To see it: agent sessions show {path.stem}"
+        )
     digest = hashlib.sha256(await asyncio.to_thread(path.read_bytes)).hexdigest()
     first = _first_line(setup, Origin(kind="fork", path=str(path), sha256=digest, inherited=old.state.usage))
     prefix, provider = _prefix_and_provider(setup, old.prefix, switch, first.session)
@@ -68,6 +75,10 @@ async def fork(setup: Setup, path: Path, *, switch: Switch = STAY) -> Session:
         await session.close()
         raise
     return session
+
+
+def _back_to(message: str) -> HeadLine:
+    return HeadLine(id=new_id("head"), parent=None, at="", message=message, reason="fork")
 
 
 async def anew(session: Session) -> Session:
@@ -81,7 +92,9 @@ async def _resumed(setup: Setup, path: Path, journal: Journal, switch: Switch) -
     old = rehydrate(told.records)
     session_id = old.session or path.stem
     prefix, provider = _prefix_and_provider(setup, old.prefix, switch, session_id)
-    chronicle = Chronicle(path, first=None, journal=journal, head=old.head, rates=setup.rates)
+    chronicle = Chronicle(
+        path, first=None, journal=journal, head=old.head, rates=setup.rates, client=setup.client
+    )
     if prefix != old.prefix:
         chronicle.begin_with(prefix)
     _go_on(old, prefix)
@@ -112,7 +125,7 @@ def _new(
 ) -> Session:
     """A session with a journal of its own; `old` is the conversation that it copies."""
     path = journal_path(setup.home, setup.workspace.root, first.session)
-    chronicle = Chronicle(path, first=first, journal=None, head=None, rates=setup.rates)
+    chronicle = Chronicle(path, first=first, journal=None, head=None, rates=setup.rates, client=setup.client)
     chronicle.begin_with(prefix)
     state = AgentState()
     if old is not None:
@@ -180,4 +193,5 @@ def _first_line(setup: Setup, origin: Origin | None = None) -> SessionLine:
         cwd=str(setup.workspace.root),
         created=now,
         origin=origin,
+        client=setup.client,
     )

@@ -55,6 +55,8 @@ class SessionSummary:
     cost_unknown_calls: int
     origin: str
     """`fork`, `import`, or empty."""
+    client: str = ""
+    """Id of the server's client that began it; empty where a person did."""
 
     @property
     def name(self) -> str:
@@ -150,6 +152,7 @@ def summary(path: Path) -> SessionSummary:
         cost=sum(known) if known or not calls else None,
         cost_unknown_calls=len(calls) - len(known),
         origin=origin.kind if origin else "",
+        client=first.client if first else "",
     )
 
 

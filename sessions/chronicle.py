@@ -50,8 +50,12 @@ class Chronicle:
         journal: Journal | None,
         head: str | None,
         rates: Mapping[str, Rates],
+        client: str = "",
     ) -> None:
-        """`first` begins a new journal; an existing one comes opened as `journal`."""
+        """`first` begins a new journal; an existing one comes opened as `journal`.
+
+        `client` is whom the calls are made for, where the server makes them.
+        """
         self.path = path
         self.head = head
         """Id of the live conversation's last message."""
@@ -64,6 +68,7 @@ class Chronicle:
         self._one = asyncio.Lock()
         """One line at a time: sub-agents write side by side."""
         self._rates = rates
+        self._client = client
 
     def begin_with(self, prefix: Prefix) -> None:
         """Write this prefix before the next fact."""
@@ -134,6 +139,7 @@ class Chronicle:
             wire=report.wire,
             kept=kept,
             miss=await asyncio.to_thread(self._missed, report, model, miss) if miss else None,
+            client=self._client,
         )
 
     def _missed(self, report: CallReport, model: ModelRef, miss: Miss) -> MissLine:

@@ -110,6 +110,8 @@ def _session_body(line: SessionLine) -> dict[str, JSON]:
         "cwd": line.cwd,
         "created": line.created,
     }
+    if line.client:
+        body["client"] = line.client
     if line.origin is not None:
         body["origin"] = {
             "kind": line.origin.kind,
@@ -179,6 +181,7 @@ def _call_body(line: CallLine) -> dict[str, JSON]:
         **({"wire": line.wire} if line.wire else {}),
         **({"kept": line.kept} if line.kept else {}),
         **({"miss": _miss_object(line.miss)} if line.miss else {}),
+        **({"client": line.client} if line.client else {}),
     }
 
 
@@ -219,6 +222,7 @@ def _session(fields: Fields) -> SessionLine:
         cwd=fields.text("cwd"),
         created=fields.text("created"),
         origin=_session_origin(Fields(found)) if found else None,
+        client=fields.text("client"),
         extra=fields.rest(),
     )
 
@@ -310,6 +314,7 @@ def _call(fields: Fields) -> CallLine:
         wire=fields.text("wire"),
         kept=fields.text("kept"),
         miss=_miss(Fields(found)) if (found := fields.object("miss")) else None,
+        client=fields.text("client"),
         extra=fields.rest(),
     )
 

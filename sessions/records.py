@@ -55,6 +55,8 @@ class SessionLine(Line):
     cwd: str
     created: str
     origin: Origin | None = None
+    client: str = ""
+    """Id of the server's client that began it; empty where a person did, in the terminal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,8 @@ class CallLine(Line):
     kept: str = ""
     """The lifetime that the call's end was given: `5m` or `1h`; empty where the provider sells only one."""
     miss: MissLine | None = None
+    client: str = ""
+    """Id of the server's client that it was made for; empty where a person's terminal was."""
 
     @property
     def answered(self) -> bool:

@@ -75,3 +75,5 @@ class Setup:
     paid: tuple[CallLine, ...] = ()
     """The calls of this run's earlier sessions: the limits count them."""
     retry: Retry = field(default_factory=Retry)
+    client: str = ""
+    """Id of the server's client that the session works for; empty in the terminal."""
