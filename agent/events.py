@@ -62,7 +62,7 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class CacheMissed:
-    """The call read less from the provider's cache than it could have. `cause`: `agent.reuse.Cause`."""
+    """The call read less from the provider's cache than it could have. `cause`: `agent.diagnosis.Cause`."""
 
     cause: str
     detail: str

@@ -6,75 +6,13 @@ nothing is expected of it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal
 
-from agent.lifetimes import LONG
-from providers.types import (
-    JSON,
-    Block,
-    Image,
-    JSONObject,
-    Message,
-    Opaque,
-    Prefix,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolResult,
-    Usage,
-    canonical,
-)
-
-Cause: TypeAlias = Literal[
-    "first_call",
-    "expired",
-    "model_changed",
-    "tools_changed",
-    "system_changed",
-    "parameters_changed",
-    "history_changed",
-    "compacted",
-    "below_minimum",
-    "affinity_or_eviction",
-]
-
-OPENAI_MINIMUM = 1024
-OPENAI_STEP = 128
-"""Tokens: OpenAI caches from so many on, in such steps (its prompt-caching documentation)."""
-
-FORGOTTEN = 600.0
-LONGEST_UNNAMED = 86_400.0
-"""Seconds: OpenAI forgets after five to ten minutes without use, and keeps nothing for more than a day."""
-
-SLACK = 16
-"""Tokens by which a chat template may end a prompt differently once an answer follows it."""
-
-TOLD: dict[str, Cause] = {
-    "model_changed": "model_changed",
-    "system_changed": "system_changed",
-    "tools_changed": "tools_changed",
-    "messages_changed": "history_changed",
-    "prompt_cache_key_changed": "parameters_changed",
-    "text_format_changed": "parameters_changed",
-    "reasoning_effort_changed": "parameters_changed",
-    "verbosity_changed": "parameters_changed",
-    "service_tier_changed": "parameters_changed",
-    "context_compacted": "compacted",
-    "input_changed": "history_changed",
-}
-"""The causes that Anthropic (`cache_miss_reason`) and OpenAI (`prompt_cache_diagnostics`) name.
-
-Where they can't tell they say `previous_message_not_found`, `comparison_response_not_found` or `unavailable`:
-none of that is a cause (cache_miss_previous_message_not_found.py and cache_miss_unavailable.py in Anthropic's
-SDK: "doesn't mean that this request changed", "can't give a diagnosis").
-"""
-
-
-LOADING = 500_000_000
-"""Nanoseconds: a model that takes as long as this to be ready was not in memory."""
+from agent.cache import forgets_after, granularity, kept, longest_lifetime
+from agent.diagnosis import Cause
+from providers.types import Prefix, Usage
 
 BY_PROVIDER = "the provider says so"
 
@@ -95,6 +33,16 @@ class Sent:
     response: str = ""
     """The endpoint's own id of the answer, where it is known."""
 
+    @property
+    def kept(self) -> int:
+        """Tokens that the provider's cache holds since."""
+        return kept(self.prefix, self.usage)
+
+    @property
+    def most(self) -> float:
+        """Seconds from its last use for which its provider could keep the entry at most."""
+        return longest_lifetime(self.prefix, self.keeps)
+
 
 @dataclass(frozen=True, slots=True)
 class Miss:
@@ -111,11 +59,6 @@ class Miss:
     @property
     def tokens(self) -> int:
         return self.expected - self.read
-
-    @property
-    def by_choice(self) -> bool:
-        """Whether it was announced before it happened: a switch of the model or its parameters, a summary."""
-        return self.cause in ("model_changed", "parameters_changed", "compacted")
 
 
 @dataclass(slots=True)
@@ -150,9 +93,9 @@ class CacheRecord:
 
         It could have what would be alive under the longest lifetime that it sells.
         """
-        found = (call for call in self._on(prefix, chain) if self._idle(call, now) <= _longest(call))
-        best = max(found, key=kept, default=None)
-        return (0, None) if best is None else (kept(best), best)
+        found = (call for call in self._on(prefix, chain) if self._idle(call, now) <= call.most)
+        best = max(found, key=_kept, default=None)
+        return (0, None) if best is None else (best.kept, best)
 
     def longest(
         self, prefix: Prefix, chain: Sequence[str], now: float, *, lifetime: float = 0.0
@@ -164,15 +107,15 @@ class CacheRecord:
         found = (
             call
             for call in self._on(prefix, chain)
-            if self._idle(call, now) <= _longest(call)
+            if self._idle(call, now) <= call.most
             and (call.keeps is None or (call.keeps >= lifetime and self._idle(call, now) <= call.keeps))
         )
-        return max(found, key=kept, default=None)
+        return max(found, key=_kept, default=None)
 
     def alive(self, prefix: Prefix, chain: Sequence[str], now: float) -> int:
         """Tokens that a request should read now."""
         best = self.longest(prefix, chain, now)
-        return kept(best) if best else 0
+        return best.kept if best else 0
 
     def expires(self, prefix: Prefix, chain: Sequence[str], now: float | None = None) -> float | None:
         """When the latest entry of this conversation expires, seconds since the epoch, used or not by then.
@@ -181,7 +124,7 @@ class CacheRecord:
         before a longer one that isn't: the last messages may be kept for less time than those before them.
         """
         best = None if now is None else self.longest(prefix, chain, now)
-        best = best or max(self._on(prefix, chain), key=kept, default=None)
+        best = best or max(self._on(prefix, chain), key=_kept, default=None)
         if best is None or best.keeps is None:
             return None
         return max(best.started, self._used.get(best.digest, 0.0)) + best.keeps
@@ -231,14 +174,14 @@ class CacheRecord:
         read = usage.cache_read_tokens
         if whose is None:
             return self._broken(prefix, now, usage, lane, told)
-        if expected - read <= _granularity(whose):
+        if expected - read <= granularity(whose.prefix):
             return None
         idle = self._idle(whose, now)
         if told is not None:
             return Miss(told, BY_PROVIDER, expected, read)
         if whose.keeps is not None and idle > whose.keeps:
             return Miss("expired", f"idle {_minutes(idle)}, kept {_minutes(whose.keeps)}", expected, read)
-        if whose.keeps is None and _shared(whose) and idle > FORGOTTEN:
+        if whose.keeps is None and idle > forgets_after(whose.prefix):
             return Miss("expired", f"idle {_minutes(idle)}, the provider names no time", expected, read)
         why = "the model was loaded anew" if reloaded else "the same bytes were sent"
         return Miss("affinity_or_eviction", why, expected, read)
@@ -246,10 +189,10 @@ class CacheRecord:
     def _broken(self, prefix: Prefix, now: float, usage: Usage, lane: str, told: Cause | None) -> Miss | None:
         """The beginning itself is another one than the lane's last call had, or all of it is long gone."""
         before = self._before(lane)
-        if before is None or self._break == "rewound" or self._idle(before, now) > _longest(before):
+        if before is None or self._break == "rewound" or self._idle(before, now) > before.most:
             return None  # nobody keeps it so long: that is not paying twice, but coming back
-        expected, read = min(kept(before), usage.prompt_tokens), usage.cache_read_tokens
-        if expected - read <= _granularity(before):
+        expected, read = min(before.kept, usage.prompt_tokens), usage.cache_read_tokens
+        if expected - read <= granularity(before.prefix):
             return None
         if not _same(before.prefix, prefix):
             cause, detail = _difference(before.prefix, prefix)
@@ -264,84 +207,6 @@ class CacheRecord:
 
     def _idle(self, call: Sent, now: float) -> float:
         return now - max(call.started, self._used.get(call.digest, 0.0))
-
-
-def kept(call: Sent) -> int:
-    """Tokens that the provider's cache holds after a call, by what that provider says of itself."""
-    usage = call.usage
-    if not usage.cache_reported:
-        return 0
-    match call.prefix.encoder.partition("/")[0]:
-        case "local":
-            return max(0, usage.total_tokens - 1)  # the last token was sampled, but not yet computed
-        case "ollama":
-            return max(0, usage.prompt_tokens - 1 - SLACK)
-        case "openai-chat" | "openai-responses" | "litellm-sdk" if not usage.cache_write_tokens:
-            if usage.prompt_tokens < OPENAI_MINIMUM:
-                return 0
-            return max(0, usage.prompt_tokens - SLACK) // OPENAI_STEP * OPENAI_STEP
-        case _:
-            return usage.cache_read_tokens + usage.cache_write_tokens
-
-
-class Chain:
-    """The digests of a conversation that mostly grows: what is known of its beginning isn't made anew."""
-
-    def __init__(self) -> None:
-        self._ids: list[str] = []
-        self._digests: list[str] = []
-        self._hashes: list[hashlib._Hash] = []
-
-    def of(self, messages: Sequence[Message]) -> list[str]:
-        """For each message a short hash of it and all before it; a message is known by its id."""
-        same = 0
-        for message, known in zip(messages, self._ids, strict=False):
-            if message.id != known:
-                break
-            same += 1
-        del self._ids[same:], self._digests[same:], self._hashes[same:]
-        running = self._hashes[-1].copy() if self._hashes else hashlib.sha256()
-        for message in messages[same:]:
-            running.update(_bytes(message))
-            self._ids.append(message.id)
-            self._digests.append(running.hexdigest()[:16])
-            self._hashes.append(running.copy())
-        return list(self._digests)
-
-
-def digests(messages: Iterable[Message]) -> list[str]:
-    """For each message a short hash of it and all before it."""
-    return Chain().of([*messages])
-
-
-def _bytes(message: Message) -> bytes:
-    facts = [message.role, [_facts(block) for block in message.blocks]]
-    return canonical(facts).encode("utf-8", "replace")
-
-
-def response_of(raw_usage: JSONObject) -> str:
-    """The endpoint's own id of the answer, where it stands beside the usage."""
-    return str(raw_usage.get("response_id") or "")
-
-
-def reloaded(raw_usage: JSONObject) -> bool:
-    """Whether a server that keeps models in memory had to load this one (Ollama's `load_duration`, in ns).
-
-    It tells some tens of milliseconds for a model that was there.
-    """
-    took = raw_usage.get("load_duration")
-    return isinstance(took, int | float) and took >= LOADING
-
-
-def told_cause(raw_usage: JSONObject) -> Cause | None:
-    """The provider's own diagnosis, where one stands beside the usage."""
-    for name in ("diagnostics", "prompt_cache_diagnostics"):
-        match raw_usage.get(name):
-            case {"cache_miss_reason": {"type": str(kind)}} | {"reason": str(kind)} if kind in TOLD:
-                return TOLD[kind]
-            case _:
-                continue
-    return None
 
 
 def _same(one: Prefix, other: Prefix) -> bool:
@@ -366,48 +231,9 @@ def _difference(before: Prefix, now: Prefix) -> tuple[Cause, str]:
     return "parameters_changed", f"effort {now.parameters.effort or 'default'}"
 
 
-def _facts(block: Block) -> JSON:
-    match block:
-        case Text(text):
-            return ["text", text]
-        case Thinking(text, origin, signature):
-            return ["thinking", text, signature, origin.wire, origin.endpoint, origin.model]
-        case Image(media_type, data):
-            return ["image", media_type, data]
-        case ToolCall(id, name, raw):
-            return ["call", id, name, raw]
-        case ToolResult(call_id, name, text, is_error, images):
-            return [
-                "result",
-                call_id,
-                name,
-                text,
-                is_error,
-                [[image.media_type, image.data] for image in images],
-            ]
-        case Opaque(raw, origin):
-            return ["opaque", raw, origin.wire, origin.endpoint, origin.model]
-
-
-def _longest(call: Sent) -> float:
-    """The longest lifetime that the call's provider sells or gives, in seconds."""
-    if call.prefix.encoder.startswith(("anthropic/", "bedrock/")):
-        return LONG
-    if call.keeps is not None:
-        return call.keeps
-    return LONGEST_UNNAMED if _shared(call) else float("inf")
-
-
-def _shared(call: Sent) -> bool:
-    """Whether the call's cache is one that others fill too, so that it forgets with time."""
-    return call.prefix.encoder.partition("/")[0] in ("openai-chat", "openai-responses", "litellm-sdk")
-
-
-def _granularity(call: Sent) -> int:
-    """Tokens by which a read may fall short of what was sent without anything being wrong."""
-    wire = call.prefix.encoder.partition("/")[0]
-    return OPENAI_STEP if wire.startswith("openai") or wire == "litellm-sdk" else 0
-
-
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _kept(call: Sent) -> int:
+    return call.kept

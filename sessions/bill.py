@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from agent.diagnosis import ANNOUNCED
 from providers.errors import BudgetReached, ConfigurationError
 from providers.pricing import Rates
 from providers.types import Request, StopReason, Usage
@@ -43,9 +44,6 @@ def cost_of(calls: Iterable[CallLine]) -> Cost:
 class UnknownCost(ConfigurationError):
     """A limit in dollars is set, and nobody knows what a call costs."""
 
-
-ANNOUNCED = frozenset({"model_changed", "parameters_changed", "compacted"})
-"""Misses that the person was told of before they happened."""
 
 LEAST_ANSWER = 256
 """Tokens. A call whose answer could not even have these is not made: its prompt would be paid for nothing."""

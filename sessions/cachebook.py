@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.cache import lifetime
+from agent.cache import chooses_lifetime, lifetime
+from agent.diagnosis import reloaded, response_of, told_cause
+from agent.digests import Chain
 from agent.host import CallReport
 from agent.lifetimes import LONG, Choice, Habits, Lifetime, choose
-from agent.reuse import CacheRecord, Chain, Miss, Sent, kept, reloaded, response_of, told_cause
+from agent.reuse import CacheRecord, Miss, Sent
 from providers.call import estimate
 from providers.types import Message, Prefix, Request
 from sessions import habits as stored
 from sessions.records import MAIN
 from sessions.rehydrate import Conversation
-
-TWO_LIFETIMES = ("anthropic", "bedrock")
-"""The wires on which an entry's lifetime can be chosen."""
 
 
 @dataclass(slots=True)
@@ -56,7 +55,7 @@ class CacheBook:
             if sending.messages is not messages:
                 messages, chain = sending.messages, self._chain.of(sending.messages)
             call, prefix, sent = sending.call, sending.prefix, chain[: sending.count]
-            keeps = _keeps(prefix, call.kept)
+            keeps = lifetime(prefix, call.kept)
             response = response_of(call.raw_usage)
             self.record.add(
                 Sent(prefix, sent[-1], call.started, call.usage, keeps, call.lane, response), sent
@@ -84,7 +83,7 @@ class CacheBook:
         chain = self._chain.of(request.messages)
         before = self.record.compared_with(prefix, chain, now, lane=self._lane)
         request = replace(request, compared_with=before)
-        if prefix.encoder.partition("/")[0] not in TWO_LIFETIMES:
+        if not chooses_lifetime(prefix):
             return request
         border, safe = self._border(prefix, chain, now)
         there = self.record.alive(prefix, chain, now)
@@ -126,7 +125,7 @@ class CacheBook:
             # All of it was read, and an entry keeps the lifetime with which it was written; or the model
             # sells no hour, and wrote for five minutes.
             given = "5m"
-        keeps = _keeps(prefix, given or "")
+        keeps = lifetime(prefix, given or "")
         response = response_of(report.raw_usage)
         sent = Sent(prefix, chain[-1], report.started, report.usage, keeps, self._lane, response)
         self.record.add(sent, chain)
@@ -160,7 +159,7 @@ class CacheBook:
     def _border(self, prefix: Prefix, chain: Sequence[str], now: float) -> tuple[int | None, int]:
         """The place of the last message that is kept for the long lifetime, and the tokens up to its end."""
         found = self.record.longest(prefix, chain, now, lifetime=LONG)
-        return (None, 0) if found is None else (chain.index(found.digest), kept(found))
+        return (None, 0) if found is None else (chain.index(found.digest), found.kept)
 
     def _size(self, request: Request, chain: Sequence[str], now: float) -> int:
         """Tokens of the prompt, estimated: the last call's, and what came since."""
@@ -171,10 +170,3 @@ class CacheBook:
         bare = estimate(replace(request, messages=()), 0).input_tokens
         came = estimate(replace(request, messages=request.messages[place + 1 :]), 0).input_tokens - bare
         return last.usage.prompt_tokens + came
-
-
-def _keeps(prefix: Prefix, chosen: str) -> float | None:
-    """Seconds that a call's entry lives."""
-    if prefix.encoder.partition("/")[0] in TWO_LIFETIMES:
-        return LONG if chosen == "1h" else lifetime(prefix)
-    return lifetime(prefix)

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from agent.cache import chooses_lifetime
 from agent.room import measured
 from providers.pricing import Rates, price
 from providers.types import Message, Prefix, Request, Usage
-from sessions.cachebook import TWO_LIFETIMES, CacheBook
+from sessions.cachebook import CacheBook
 from sessions.records import CallLine
 from sessions.rehydrate import Conversation
 
@@ -38,7 +39,7 @@ class Outlook:
     @property
     def writes(self) -> bool:
         """Whether the provider bills what it writes to its cache."""
-        return self.prefix.encoder.partition("/")[0] in TWO_LIFETIMES
+        return chooses_lifetime(self.prefix)
 
     @property
     def usage(self) -> Usage:
