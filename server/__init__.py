@@ -1,0 +1,1 @@
+"""The OpenAI-compatible server: the agent over HTTP, for any client that speaks to OpenAI's API."""
