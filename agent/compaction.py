@@ -138,7 +138,7 @@ class Compaction:
         return shortened(old, lambda messages: room.tokens(self._request(messages)) <= most)
 
     def _compacted(self, room: Room, *, shortened: bool) -> Compacted:
-        request = self._request(tuple(self._state.messages))
+        request = self._state.request(self._rig.prefix)
         after = room.tokens(request)
         anew = room.tokens_of(request, request.messages)
         return Compacted(before=room.filled, after=after, anew=anew, shortened=shortened)
@@ -167,11 +167,7 @@ class Space:
         """Compact if the next call needs it. A summary that doesn't come is told, and the call is made."""
         if self._rig.gauge is None or self._gave_up:
             return
-        request = Request(
-            prefix=self._rig.prefix,
-            messages=tuple(self._state.messages),
-            previous_end=self._state.previous_end,
-        )
+        request = self._state.request(self._rig.prefix)
         room = await self._rig.gauge(request)
         if room.window is None or not room.crowded(request.output_limit):
             return
@@ -192,13 +188,7 @@ class Space:
         if self._rig.gauge is None or self._overflowed or self._gave_up:
             raise overflow
         self._overflowed = True
-        room = await self._rig.gauge(
-            Request(
-                prefix=self._rig.prefix,
-                messages=tuple(self._state.messages),
-                previous_end=self._state.previous_end,
-            )
-        )
+        room = await self._rig.gauge(self._state.request(self._rig.prefix))
         try:
             full = "the conversation no longer fits the context window"
             async with aclosing(self._made(self._compaction(), room, full)) as events:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from agent.tools.contract import Intent
-from providers.types import JSONObject, Message, Request, ToolCall, Usage
+from providers.call import Call
+from providers.types import JSONObject, Message, Prefix, Request, ToolCall, Usage
 
 Purpose: TypeAlias = Literal["main", "task", "compaction", "warm", "title", "doctor"]
 
@@ -33,6 +34,25 @@ class CallReport:
     """`ok`, `cancelled`, or the error's class name."""
     wire: str = ""
     """The wire that the raw usage came over: what stands before the `/` in the prefix's encoder."""
+
+    @classmethod
+    def of(cls, call: Call, prefix: Prefix, purpose: Purpose, outcome: str) -> CallReport:
+        """Of a call that ended, however it did; `prefix` is the one that it was made on."""
+        turn = call.turn
+        return cls(
+            id=call.id,
+            purpose=purpose,
+            model=turn.model if turn else prefix.model.name,
+            usage=call.usage,
+            raw_usage=call.raw_usage,
+            estimated=call.estimated,
+            started=call.started,
+            duration=call.duration,
+            time_to_first_token=call.time_to_first_token,
+            stop_reason=turn.stop_reason if turn else None,
+            outcome=outcome,
+            wire=prefix.wire,
+        )
 
     @property
     def answered(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from agent.events import CallFinished, Event, Retrying
-from agent.host import CallReport, Host, Purpose
+from agent.host import CallReport, Host
 from agent.recording import Recorder
 from agent.rig import Rig
 from agent.settled import settled
@@ -74,35 +74,13 @@ class ModelCall:
 
     async def _request(self, patience: float) -> Request:
         """The request to send now, as the host will have it. Raises what the host raises."""
-        request = Request(
-            prefix=self._rig.prefix,
-            messages=tuple(self._state.messages),
-            previous_end=self._state.previous_end,
-            patience=patience,
-        )
-        return await self._host.before_call(request)
-
-    def _report(self, call: Call, outcome: str, purpose: Purpose) -> CallReport:
-        turn = call.turn
-        return CallReport(
-            id=call.id,
-            purpose=purpose,
-            model=turn.model if turn else self._rig.prefix.model.name,
-            usage=call.usage,
-            raw_usage=call.raw_usage,
-            estimated=call.estimated,
-            started=call.started,
-            duration=call.duration,
-            time_to_first_token=call.time_to_first_token,
-            stop_reason=turn.stop_reason if turn else None,
-            outcome=outcome,
-            wire=self._rig.prefix.encoder.partition("/")[0],
-        )
+        request = self._state.request(self._rig.prefix)
+        return await self._host.before_call(replace(request, patience=patience))
 
     async def _book(self, call: Call, outcome: str, *, keep: bool) -> CallReport:
         """Record the call, then (with `keep`) the message it made."""
         turn = call.turn
-        report = self._report(call, outcome, self._rig.purpose)
+        report = CallReport.of(call, self._rig.prefix, self._rig.purpose, outcome)
         self.usage += report.usage
         await self._recorder.book(report)
         if turn is None or not keep:
@@ -145,7 +123,7 @@ class SideCall(ModelCall):
         return replace(request, max_output_tokens=self._most)
 
     async def _book(self, call: Call, outcome: str, *, keep: bool) -> CallReport:
-        report = self._report(call, outcome, "compaction")
+        report = CallReport.of(call, self._rig.prefix, "compaction", outcome)
         self.usage += report.usage
         await self._recorder.book_aside(report, self._sent)
         self._answer = call.turn or _nothing(call, report.model)

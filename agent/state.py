@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from providers.types import Message, Usage
+from providers.types import Message, Prefix, Request, Usage
 
 
 @dataclass(slots=True)
@@ -38,6 +38,10 @@ class AgentState:
         self.total_reported_prompt_tokens += usage.reported_prompt_tokens
         if self.parent is not None:
             self.parent.add(usage)
+
+    def request(self, prefix: Prefix) -> Request:
+        """What the next model call sends on this prefix."""
+        return Request(prefix=prefix, messages=tuple(self.messages), previous_end=self.previous_end)
 
     @property
     def usage(self) -> Usage:

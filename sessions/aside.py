@@ -55,25 +55,9 @@ class Aside:
         self._chronicle.close()
 
     async def _book(self, call: Call, prefix: Prefix, outcome: str) -> None:
-        line = await self._chronicle.priced(self._report(call, prefix, outcome), prefix.model)
+        report = CallReport.of(call, prefix, self._purpose, outcome)
+        line = await self._chronicle.priced(report, prefix.model)
         if not self.calls:
             await self._chronicle.note("title", self._purpose)
         self.calls.append(line)
         await self._chronicle.book(line)
-
-    def _report(self, call: Call, prefix: Prefix, outcome: str) -> CallReport:
-        turn = call.turn
-        return CallReport(
-            id=call.id,
-            purpose=self._purpose,
-            model=turn.model if turn else prefix.model.name,
-            usage=call.usage,
-            raw_usage=call.raw_usage,
-            estimated=call.estimated,
-            started=call.started,
-            duration=call.duration,
-            time_to_first_token=call.time_to_first_token,
-            stop_reason=turn.stop_reason if turn else None,
-            outcome=outcome,
-            wire=prefix.encoder.partition("/")[0],
-        )
