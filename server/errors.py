@@ -188,12 +188,17 @@ def _of_provider(error: ProviderError) -> ApiError:
         case RequestRejected():
             return bad_request(str(error), code="upstream_rejected")
         case RateLimited():
-            wait = max(1, math.ceil(error.retry_after or 1))
-            return rate_limited(str(error), wait, "upstream_rate_limited")
+            return rate_limited(str(error), _seconds(error.retry_after) or 1, "upstream_rate_limited")
         case Stalled():
             return ApiError(504, UPSTREAM, "upstream_silent", str(error))
         case _:
-            return ApiError(502, UPSTREAM, "upstream_failed", str(error))
+            wait = _seconds(error.retry_after)
+            return ApiError(502, UPSTREAM, "upstream_failed", str(error), retry_after=wait)
+
+
+def _seconds(wait: float | None) -> int | None:
+    """Whole seconds, rounded up and at least one; None where the provider named no time to wait."""
+    return max(1, math.ceil(wait)) if wait is not None and math.isfinite(wait) else None
 
 
 def _of_configuration(error: ConfigurationError) -> ApiError:
@@ -214,7 +219,7 @@ def _of_configuration(error: ConfigurationError) -> ApiError:
 
 
 def _for_want_of_space(error: BaseException) -> bool:
-    """Whether the system's refusal, which a journal's or a checkpoint's error was raised from, was a full disk."""
+    """Whether a full disk is what a journal's or a checkpoint's error was raised from."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno in FULL
 
