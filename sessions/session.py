@@ -7,54 +7,43 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 from agent.compaction import Compaction
-from agent.events import (
-    CacheMissed,
-    CallFinished,
-    CheckpointMade,
-    Compacted,
-    Event,
-    TurnFinished,
-    TurnStarted,
-)
-from agent.host import CallMade, Fact, HistoryCompacted, Lane, LaneHost, MessageAdded, Verdict
+from agent.events import CallFinished, CheckpointMade, Compacted, Event, TurnFinished, TurnStarted
 from agent.lifetimes import Choice
 from agent.loop import run
-from agent.parts import Part, shares
+from agent.parts import Part
 from agent.permissions import Policy
-from agent.prompt import SYSTEM, opening
 from agent.recording import INTERRUPTED, Recorder
 from agent.rig import Rig
-from agent.room import Room, measured
+from agent.room import Room
 from agent.secrets import Redactor, child_environment
 from agent.settled import settled
 from agent.state import AgentState
 from agent.summary import is_summary
-from agent.tools.contract import FilesSeen, Intent
+from agent.tools.contract import FilesSeen
 from checkpoint.types import CheckpointError, Snapshot
 from providers.call import new_id
-from providers.errors import CachetError, ProviderError
-from providers.provider import Provider, Settles
-from providers.types import Image, Message, ModelRef, Prefix, Request, Text, ToolCall, Usage
+from providers.errors import CachetError
+from providers.provider import Provider
+from providers.types import Image, Message, ModelRef, Prefix, Text, Usage
+from sessions import telling
 from sessions.bill import Bill, Cost, cost_of
 from sessions.cachebook import CacheBook
 from sessions.chronicle import Chronicle
+from sessions.dialogue import Dialogue
 from sessions.gate import Gate
 from sessions.journal import JournalError, read
 from sessions.keeper import Keeper, Moment, RewindPlan, Rewound
-from sessions.lane import Beside
+from sessions.mainlane import MainLane
 from sessions.outlook import Outlook, outlook
+from sessions.preface import Preface
 from sessions.records import CallLine
 from sessions.rehydrate import Reached, rehydrate
 from sessions.seen import TOPIC, Versions, news
-from sessions.setup import Limits, Setup
+from sessions.setup import Setup
 from sessions.switch import Switch
-
-SMALLEST_WINDOW = 3_000
-"""Tokens. No model that can call tools has a context window smaller than 4,096."""
 
 
 class TurnUnderWay(CachetError):
@@ -85,33 +74,33 @@ class Session:
     ) -> None:
         self._setup = setup
         self.id = session_id
-        self.prefix = prefix
-        self.provider = provider
-        self.state = state
-        self._scratch = setup.home.resolve() / "scratch" / session_id
-        self._bill = Bill(session_id, calls, setup.limits, setup.rates, setup.paid)
-        reading = replace(policy, readable=(*policy.readable, self._scratch))
-        self._gate = Gate(setup, reading, chronicle)
         self.title = title
         self.repairs = repairs
         """What reading the journal mended or skipped, one line each."""
         self.left = left
         """The prefix that the journal ends with, where this session was opened with another one."""
-        self._reached = dict(reached or {})
-        self._cache = cache or CacheBook(setup.home)
+        self._dialogue = Dialogue(state, prefix, provider, reached or {})
         self._chronicle = chronicle
         self._keeper = keeper
-        self._redactor = Redactor.of(setup.environ, setup.secrets)
-        self._environment = child_environment(setup.environ, pass_env=setup.pass_env)
+        self._bill = Bill(session_id, calls, setup.limits, setup.rates, setup.paid)
+        self._cache = cache or CacheBook(setup.home)
+        self._scratch = setup.home.resolve() / "scratch" / session_id
+        self._gate = Gate(setup, replace(policy, readable=(*policy.readable, self._scratch)), chronicle)
+        redactor = Redactor.of(setup.environ, setup.secrets)
+        self._preface = Preface(setup.workspace, setup.home, redactor)
+        self._lane = MainLane(
+            dialogue=self._dialogue,
+            chronicle=chronicle,
+            keeper=keeper,
+            bill=self._bill,
+            cache=self._cache,
+            gate=self._gate,
+            preface=self._preface,
+            redactor=redactor,
+        )
         self._seen = FilesSeen(dict(seen or {}))
         self._seen_noted: Versions = {}
-        self._pending_context: list[str] = []
-        self._context_sent = 0
-        """How many of these stand before the prompt that is being sent."""
-        self._one_call = asyncio.Lock()
-        self._turn: str | None = None
         self._at_work = False
-        self._window: int | None = None
 
     # --- faces ----------------------------------------------------------------------------------------------
 
@@ -130,8 +119,26 @@ class Session:
         return self._setup.workspace.root
 
     @property
+    def state(self) -> AgentState:
+        return self._dialogue.state
+
+    @property
+    def prefix(self) -> Prefix:
+        """What every request begins with; `switch` makes another one of it."""
+        return self._dialogue.prefix
+
+    @property
+    def provider(self) -> Provider:
+        return self._dialogue.provider
+
+    @property
     def model(self) -> ModelRef:
         return self.prefix.model
+
+    @property
+    def head(self) -> str | None:
+        """Id of the conversation's last message in the journal."""
+        return self._chronicle.head
 
     @property
     def usage(self) -> Usage:
@@ -169,9 +176,7 @@ class Session:
         """
         if not self.state.messages or self.last_call is None:
             return 0
-        calls = (reached.call for reached in self._reached.values())
-        latest = max(calls, key=lambda call: call.started, default=None)
-        return latest.usage.total_tokens if latest else measured(self._request(), None, None).filled
+        return self._dialogue.filled
 
     @property
     def warm_until(self) -> float | None:
@@ -197,16 +202,17 @@ class Session:
         """Raises BudgetReached where this run used the cache less than its limits demand."""
         self._bill.check_cache()
 
-    def reached(self, prefix: Prefix) -> CallLine | None:
-        """The latest answered call of the live conversation on this prefix, whose prompt was cached then."""
-        found = self._reached.get(prefix)
-        return found.call if found else None
-
     async def context_window(self) -> int | None:
         """The model's context window in tokens, asked once."""
-        if self._window is None:
-            self._window = await self.provider.context_window(self.model.name)
-        return self._window
+        return await self._dialogue.window()
+
+    async def room(self) -> Room:
+        """How much of the context window the conversation fills as it is now."""
+        return await self._dialogue.room()
+
+    def parts(self, filled: int) -> dict[Part, int]:
+        """Tokens of each part of the conversation, which fills so many; system prompt and tools are parts."""
+        return self._dialogue.parts(filled)
 
     def checkpoints(self) -> tuple[Snapshot, ...]:
         return self._keeper.snapshots()
@@ -215,7 +221,7 @@ class Session:
 
     def add_context(self, text: str) -> None:
         """Put this before the next prompt: a command's output, or what a rewind changed."""
-        self._pending_context.append(text)
+        self._preface.add(text)
 
     def saw(self, path: Path) -> None:
         """The model is about to see this file as it is on disk: it may change it without reading it again."""
@@ -246,79 +252,47 @@ class Session:
         self._require_idle()
         self._at_work = True
         try:
-            self._turn = None
-            recorder, rig = Recorder(self.state, self), self._rig()
+            self._lane.turn = None
+            recorder, rig = Recorder(self.state, self._lane), self._rig()
             await recorder.answer_open(INTERRUPTED)
-            compaction = Compaction(self.state, self, rig, recorder)
+            compaction = Compaction(self.state, self._lane, rig, recorder)
             room = await self.room()
-            async with aclosing(compaction.events(room, "as you asked", self.redact(keep))) as events:
+            async with aclosing(compaction.events(room, "as you asked", self._lane.redact(keep))) as events:
                 async for event in events:
-                    for told in await self._with_costs(event):
+                    for told in await self._told(event):
                         yield told
             snapshot = await settled(self._finish_turn("/compact"))
             yield CheckpointMade(snapshot.number, str(snapshot.path), snapshot.files_off)
         finally:
             self._at_work = False
 
-    async def room(self) -> Room:
-        """How much of the context window the conversation fills as it is now."""
-        return await self._gauge(self._request())
-
-    def parts(self, filled: int) -> dict[Part, int]:
-        """Tokens of each part of the conversation, which fills so many; system prompt and tools are parts."""
-        return shares(self._request(), filled)
-
-    def _request(self) -> Request:
-        """What the next call would send if it were made now."""
-        return Request(
-            prefix=self.prefix,
-            messages=tuple(self.state.messages),
-            previous_end=self.state.previous_end,
-        )
-
-    async def _gauge(self, request: Request) -> Room:
-        found = self._reached.get(self.prefix)
-        counted = found.call.usage if found and found.end == request.previous_end else None
-        room = measured(request, None, counted)
-        if room.filled < SMALLEST_WINDOW:
-            return room  # any window has room for it: the endpoint needn't be asked
-        with suppress(ProviderError):
-            return replace(room, window=await self.context_window())
-        return room
-
-    async def _with_costs(self, event: Event) -> tuple[Event, ...]:
+    async def _told(self, event: Event) -> tuple[Event, ...]:
         """The event as it is told: a call with what it missed in the cache, a compaction with its dollars."""
         match event:
             case CallFinished():
-                missed = self._missed(event)
+                missed = telling.missed(event, self.calls)
                 return (event, missed) if missed else (event,)
-            case Compacted(anew=anew):
-                made = [call for call in self.calls if call.purpose == "compaction"][-1:]
+            case Compacted():
                 now = time.time()
-                next_call = replace(self.outlook(self.prefix, now), prompt=anew, held=0)
-                cost = await asyncio.to_thread(next_call.cost, self._bill.rates, now)
-                return (replace(event, cost=made[0].cost if made else None, anew_cost=cost),)
+                found = self.outlook(self.prefix, now)
+                return (
+                    await asyncio.to_thread(telling.priced, event, self.calls, found, self._bill.rates, now),
+                )
             case _:
                 return (event,)
-
-    def _missed(self, event: CallFinished) -> CacheMissed | None:
-        """What to tell of a call that read less from the cache than it could have."""
-        line = self.calls[-1] if self.calls else None
-        if line is None or line.id != event.report.id or line.miss is None:
-            return None
-        miss = line.miss
-        return CacheMissed(miss.cause, miss.detail, miss.tokens, miss.cost)
 
     def _require_idle(self) -> None:
         if self._at_work:
             raise TurnUnderWay("This session is at work on a turn. Wait for its end, or stop it first.")
 
     async def _take_turn(self, prompt: str, images: tuple[Image, ...]) -> AsyncGenerator[Event, None]:
-        await self._settle()
-        message = Message(new_id("msg"), "user", (*await self._before_prompt(), *images, Text(prompt)))
-        self._turn = message.id
+        if await self._dialogue.settle():
+            self._chronicle.begin_with(self.prefix)
+        preface = await self._preface.blocks(first=not self.state.messages)
+        message = Message(new_id("msg"), "user", (*preface, *images, Text(prompt)))
+        self._lane.turn = message.id
         before = self._moment("")
-        events = run(self.state, message, self, self._rig())
+        events = run(self.state, message, self._lane, self._rig())
         finished: TurnFinished | None = None
         try:
             async with aclosing(events):
@@ -328,7 +302,7 @@ class Session:
                     if isinstance(event, TurnFinished):
                         finished = event
                         continue
-                    for told in await self._with_costs(event):
+                    for told in await self._told(event):
                         yield told
         except BaseException:
             self._keeper.begin(before)
@@ -342,38 +316,17 @@ class Session:
             self._bill.check_cut(finished.stop_reason)
             yield finished
 
-    async def _settle(self) -> None:
-        """Freeze the parameters that only the endpoint can tell, before the first call on a prefix."""
-        fixed = self.prefix.parameters.context_window is not None or self.prefix in self._reached
-        if fixed or not isinstance(self.provider, Settles):
-            return
-        parameters = await self.provider.settled(self.model.name, self.prefix.parameters)
-        if parameters != self.prefix.parameters:
-            self.prefix, self._window = replace(self.prefix, parameters=parameters), None
-            self.state.previous_end = self._previous_end()
-            self._chronicle.begin_with(self.prefix)
-
-    async def _before_prompt(self) -> list[Text]:
-        """The blocks that stand before what the person wrote, in the same message."""
-        context = list(self._pending_context)
-        self._context_sent = len(context)
-        if not self.state.messages:
-            now = datetime.now().astimezone()
-            text = await asyncio.to_thread(opening, self._setup.workspace, now=now, home=self._setup.home)
-            context.insert(0, text)
-        return [Text(self._redactor.redact(text)) for text in context]
-
     def _rig(self) -> Rig:
         return Rig(
             provider=self.provider,
             prefix=self.prefix,
             toolbox=self._setup.toolbox,
             workspace=self._setup.workspace,
-            environment=self._environment,
+            environment=child_environment(self._setup.environ, pass_env=self._setup.pass_env),
             scratch=self._scratch,
             seen=self._seen,
             retry=self._setup.retry,
-            gauge=self._gauge,
+            gauge=self._dialogue.gauge,
         )
 
     async def _finish_turn(self, prompt: str) -> Snapshot:
@@ -396,56 +349,6 @@ class Session:
             cost=self.cost.exact,
             known_cost=self.cost.known,
         )
-
-    # --- what the loop awaits (agent.host.Host) -------------------------------------------------------------
-
-    async def record(self, fact: Fact) -> None:
-        match fact:
-            case MessageAdded(message, call_id):
-                await self._chronicle.message(message, call=call_id, turn=self._turn)
-                if message.id == self._turn:
-                    del self._pending_context[: self._context_sent]
-            case HistoryCompacted(summary, replaced):
-                await self._chronicle.compaction(summary, replaced, turn=self._turn)
-                self._cache.record.compacted()
-                self._reached = {}
-            case CallMade(report, sent):
-                messages = self.state.messages if sent is None else sent
-                kept, miss = self._cache.booked(report, self.prefix, messages, self._turn)
-                line = await self._chronicle.priced(report, self.model, kept=kept or "", miss=miss)
-                self.calls.append(line)
-                if line.purpose == "main" and line.answered:
-                    self._reached[self.prefix] = Reached(line, self.state.previous_end)
-                await self._chronicle.book(line)
-
-    async def before_call(self, request: Request) -> Request:
-        request = self._cache.planned(request, time.time())
-        if self._bill.limits == Limits():
-            return request
-        limit = await asyncio.to_thread(self._bill.allowance, request, time.time())
-        return replace(request, max_output_tokens=limit)
-
-    async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
-        return await self._gate.permit(call, intent)
-
-    async def before_tool(self, call: ToolCall, intent: Intent) -> None:
-        await self._keeper.before_change(intent.paths)
-
-    def lane(self, lane: Lane) -> LaneHost:
-        return Beside(
-            lane_of=lane,
-            session=self,
-            prefix=self.prefix,
-            turn=self._turn,
-            chronicle=self._chronicle,
-            bill=self._bill,
-            cache=self._cache.beside(lane.id),
-            gate=self._gate,
-            one_call=self._one_call,
-        )
-
-    def redact(self, text: str) -> str:
-        return self._redactor.redact(text)
 
     # --- going back, going elsewhere ------------------------------------------------------------------------
 
@@ -498,12 +401,9 @@ class Session:
         """Move the conversation's end, and read back from the journal what is live then."""
         await self._chronicle.move_head(message, reason)
         told = rehydrate((await asyncio.to_thread(read, self.path)).records)
-        self.state.messages[:] = told.state.messages
-        self.state.turn_count = told.state.turn_count
-        self._reached = dict(told.reached)
+        self._dialogue.taken_back(told.state, told.reached)
         self._cache.record.rewound()
         self._seen.versions, self._seen_noted = dict(told.seen), told.seen
-        self.state.previous_end = self._previous_end()
 
     def after(self, switch: Switch) -> Prefix:
         """The prefix that a switch would make. Raises ConfigurationError."""
@@ -521,8 +421,7 @@ class Session:
             return
         if provider is not self.provider:
             await self.provider.aclose()
-        self.prefix, self.provider, self._window = prefix, provider, None
-        self.state.previous_end = self._previous_end()
+        self._dialogue.continue_on(prefix, provider)
         self._chronicle.begin_with(prefix)
 
     def _after(self, switch: Switch) -> tuple[Prefix, Provider]:
@@ -531,10 +430,6 @@ class Session:
             return prefix, self.provider
         provider = self._setup.providers(prefix.model.provider)
         return replace(prefix, encoder=provider.encoder), provider
-
-    def _previous_end(self) -> str | None:
-        found = self._reached.get(self.prefix)
-        return found.end if found else None
 
     async def set_title(self, title: str) -> None:
         self.title = title
@@ -557,22 +452,5 @@ class Session:
     async def close(self) -> None:
         """End the session: its engine, its connections, its lock. The journal stays."""
         await self.release()
-        await self.provider.aclose()
-
-
-def fresh_prefix(setup: Setup, model: ModelRef, provider: Provider, affinity_key: str) -> Prefix:
-    """The prefix of a new session, frozen from now on."""
-    return Prefix(
-        model=model,
-        system=SYSTEM,
-        tools=setup.toolbox.specs,
-        parameters=setup.parameters,
-        encoder=provider.encoder,
-        affinity_key=affinity_key,
-    )
-
-
-def new_session_id(now: float | None = None) -> str:
-    """An id a person can type the start of: local date and time, then four hex digits."""
-    moment = time.localtime(now)
-    return time.strftime("%Y%m%d-%H%M%S", moment) + f"-{new_id('s')[-4:]}"
+        if not self._setup.shared_providers:
+            await self.provider.aclose()

@@ -75,5 +75,7 @@ class Setup:
     paid: tuple[CallLine, ...] = ()
     """The calls of this run's earlier sessions: the limits count them."""
     retry: Retry = field(default_factory=Retry)
+    shared_providers: bool = False
+    """Whether `providers` hands out providers that outlive the session, which then leaves them open."""
     client: str = ""
     """Id of the server's client that the session works for; empty in the terminal."""
