@@ -1,4 +1,4 @@
-"""What every request passes before the server reads it: where it came from, how large it is, whose key it has.
+"""What every request passes before it is read: where it came from, how large it is, whose key it has.
 
 Plain ASGI, so that streams pass through untouched. A page in a person's browser can send requests to
 loopback: it can't set `Host` or hide its `Origin`, so a name that was rebound to 127.0.0.1 shows in the one
