@@ -60,8 +60,10 @@ class Guard:
         answer = _Answer(send, request_id)
         try:
             self._inspect(scope["headers"])
-            await self.app(scope, _Limited(receive, self.largest), answer)
+            await self.app(scope, _Limited(receive, self.largest, answer), answer)
         except ApiError as error:
+            if answer.refused:
+                return
             if answer.begun:
                 raise
             await refuse(error, answer)
@@ -137,9 +139,10 @@ async def refuse(error: ApiError, send: Send) -> None:
 class _Limited:
     """A request's body, counted while it comes in: it need not have named its length."""
 
-    def __init__(self, receive: Receive, largest: int) -> None:
+    def __init__(self, receive: Receive, largest: int, answer: _Answer) -> None:
         self._receive = receive
         self._largest = largest
+        self._answer = answer
         self._read = 0
 
     async def __call__(self) -> Message:
@@ -147,7 +150,9 @@ class _Limited:
         if message["type"] == "http.request":
             self._read += len(message.get("body", b""))
             if self._read > self._largest:
-                raise _over(self._largest)
+                error = _over(self._largest)
+                await self._answer.overrule(error)
+                raise error
         return message
 
 
@@ -158,8 +163,18 @@ class _Answer:
         self._send = send
         self._headers = [*_ALWAYS, (b"x-request-id", request_id.encode("ascii"))]
         self.begun = False
+        self.refused = False
+        """Whether it was overruled, so that nothing more of the application's is sent."""
+
+    async def overrule(self, error: ApiError) -> None:
+        """Answer with this error, whatever the application makes of it; too late once an answer has begun."""
+        if not self.begun:
+            await refuse(error, self)
+            self.refused = True
 
     async def __call__(self, message: Message) -> None:
+        if self.refused:
+            return
         if message["type"] == "http.response.start":
             self.begun = True
             ours = {name for name, _ in self._headers}
