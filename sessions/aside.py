@@ -14,8 +14,8 @@ from providers.pricing import Rates
 from providers.types import Prefix
 from sessions.chronicle import Chronicle
 from sessions.fields import timestamp
+from sessions.fresh import new_session_id
 from sessions.records import CallLine, SessionLine
-from sessions.session import new_session_id
 
 
 class Aside:

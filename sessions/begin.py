@@ -18,11 +18,12 @@ from sessions.cachebook import CacheBook
 from sessions.catalog import journal_path
 from sessions.chronicle import Chronicle
 from sessions.fields import timestamp
+from sessions.fresh import fresh_prefix, new_session_id
 from sessions.journal import Journal, JournalError, read
 from sessions.keeper import Keeper
 from sessions.records import HeadLine, Origin, SessionLine
 from sessions.rehydrate import Conversation, rehydrate
-from sessions.session import Session, fresh_prefix, new_session_id
+from sessions.session import Session
 from sessions.setup import Setup
 from sessions.switch import STAY, Switch
 

@@ -37,7 +37,7 @@ class Beside:
 
     lane_of: Lane
     session: Host
-    """The main conversation's host."""
+    """The main conversation's end."""
     prefix: Prefix
     turn: str | None
     """Id of the person's message that the work is done for."""

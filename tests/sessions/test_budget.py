@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent.host import CallMade, CallReport
 from providers.errors import BudgetReached
 from providers.pricing import Rates
-from providers.types import Usage
 from sessions import begin
 from sessions.bill import UnknownCost
 from sessions.session import Session
@@ -93,22 +91,10 @@ async def test_another_run_begins_at_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("purpose", ["task", "compaction", "warm", "title"])
 async def test_calls_beside_the_conversation_count(tmp_path: Path, purpose: Any) -> None:
-    made, model = limited(tmp_path, Limits(max_cost=0.3), say("one"))
+    made, model = limited(tmp_path, Limits(max_cost=0.3), say("one"), say("two"))
     session = await begin.start(made, model)
-    beside = CallReport(
-        id="call_beside",
-        purpose=purpose,
-        model="x",
-        usage=Usage(input_tokens=300_000),
-        raw_usage={},
-        estimated=False,
-        started=1.0,
-        duration=1.0,
-        time_to_first_token=0.5,
-        stop_reason="end_turn",
-        outcome="ok",
-    )
-    await session.record(CallMade(beside))
+    await tell(session, "a")
+    session.calls.append(replace(session.calls[-1], id="call_beside", purpose=purpose, cost=0.3))
     with pytest.raises(BudgetReached, match=r"\$0.3000 of --max-cost \$0.3000"):
         await tell(session, "go")
     await session.close()

@@ -6,7 +6,6 @@ import asyncio
 import resource
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,8 @@ import pytest
 from agent.events import Event, ToolStarted, TurnStarted
 from agent.permissions import Mode
 from providers.errors import KeyRefused
+from providers.provider import Provider
+from providers.registry import open_provider
 from providers.types import ModelRef, Usage
 from sessions import begin
 from sessions.journal import JournalUnwritable, read
@@ -189,11 +190,16 @@ async def test_a_failed_call_keeps_nothing_warm_and_empties_no_context(tmp_path:
 
 
 async def test_another_models_cache_is_not_warm(tmp_path: Path) -> None:
-    session = await begin.start(setup(tmp_path), script(tmp_path, say("one", **USAGE)))
-    session.prefix = replace(session.prefix, encoder="anthropic/1")
+    def naming_a_lifetime(name: str, encoder: str = "") -> Provider:
+        provider = open_provider(name, {}, {}, tmp_path, encoder=encoder)
+        provider.encoder = "anthropic/1"
+        return provider
+
+    model = script(tmp_path, say("one", **USAGE))
+    session = await begin.start(setup(tmp_path, providers=naming_a_lifetime), model)
     await tell(session, "a")
     assert session.warm_until is not None
-    session.prefix = replace(session.prefix, model=ModelRef("scripted", "other.json"))
+    await session.switch(Switch(model=ModelRef("scripted", "other.json")))
     assert session.warm_until is None
     await session.close()
 
