@@ -18,7 +18,7 @@ LITELLM_NEEDS := "aiohttp>=3.14.2" "fastuuid>=0.14" "filelock>=3.16.1" "httpx[ht
 
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
-.PHONY: run test check bench bench-cache pictures clean
+.PHONY: run test check bench bench-cache bench-server pictures clean
 
 run: $(RUN)
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(VENV)/bin/agent; else exec $(VENV)/bin/agent demo; fi
@@ -41,6 +41,9 @@ bench: $(DEV)
 
 bench-cache: $(DEV)  ## what the cache costs, against what it could; docs/cache.md has the table
 	$(PY) benchmarks/cache/run.py
+
+bench-server: $(DEV)  ## what the server adds to an answer, beside LiteLLM's proxy, which it installs for itself
+	$(PY) benchmarks/server/run.py
 
 pictures: $(DEV)  ## draw the README's pictures anew
 	$(PY) docs/pictures.py
