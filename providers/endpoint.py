@@ -17,6 +17,7 @@ OFF = "-"
 
 QUIRKS = (
     "affinity:",
+    "cache_diagnostics",
     "effort:",
     "effort_off:",
     "efforts:",
@@ -55,6 +56,8 @@ def endpoint_of(name: str, settings: ProviderSettings, environ: Mapping[str, str
     key_for = required_key if there is not None and there.needs_key else key_of
     key = key_for(name, settings, environ)
     quirks = frozenset(quirk for vendor in (named, there) if vendor for quirk in vendor.quirks)
+    if there:
+        quirks |= there.host_quirks
     _check_quirks(name, settings.quirks)
     wanted = _overridden(quirks, settings.quirks)
     return Endpoint(name, base_url, key, settings.headers, wanted, settings.stall_seconds)

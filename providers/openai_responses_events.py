@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from providers.call import new_id
 from providers.counts import section
 from providers.openai_faults import in_stream_fault
+from providers.openai_responses_diagnosis import told
 from providers.openai_responses_items import Item, content_of, objects, same_item, string
 from providers.openai_responses_messages import CALL, MESSAGE, REASONING
 from providers.openai_usage import openai_usage
@@ -30,9 +31,6 @@ from providers.types import (
 )
 
 WIRE = "openai-responses"
-
-DIAGNOSTICS = "prompt_cache_diagnostics"
-"""What the endpoint says of a cache miss; kept in the raw usage, beside the counts it explains."""
 
 CUT: Mapping[str, str] = {
     "max_output_tokens": StopReason.MAX_TOKENS,
@@ -248,5 +246,4 @@ class ResponseAccumulator:
         self.model = string(response.get("model")) or self.model
         usage = section(response, "usage")
         if openai_usage(usage).total_tokens:
-            diagnosed = section(response, DIAGNOSTICS)
-            self.raw_usage = {**usage, DIAGNOSTICS: diagnosed} if diagnosed else usage
+            self.raw_usage = {**usage, **told(response)}

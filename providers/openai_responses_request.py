@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from providers.effort import LEVELS
 from providers.openai_endpoint import Body
 from providers.openai_faults import WireError
+from providers.openai_responses_diagnosis import FIELD, question, refused
 from providers.openai_responses_messages import encode_input, encode_tools
 from providers.types import JSON, Origin, Request
 
@@ -37,7 +38,8 @@ def request_body(request: Request, origin: Origin, quirks: frozenset[str], left_
     """The request for the model at `origin`, without the optional fields in `left_out`.
 
     An effort that was refused (`reasoning.effort=max`) gives way to the next below it. The affinity key is
-    part of this wire, so `quirks` need not ask for it.
+    part of this wire, so `quirks` need not ask for it; `cache_diagnostics` says that the endpoint can be
+    asked why its cache missed.
     """
     prefix = request.prefix
     body: Body = {
@@ -51,6 +53,7 @@ def request_body(request: Request, origin: Origin, quirks: frozenset[str], left_
         "reasoning": _reasoning(prefix.parameters.effort, left_out),
         "prompt_cache_key": prefix.affinity_key,
         "max_output_tokens": request.output_limit,
+        FIELD: question(request, quirks),
     }
     return {name: value for name, value in body.items() if name not in left_out and value not in ("", [], {})}
 
@@ -68,6 +71,8 @@ def _reasoning(effort: str | None, left_out: frozenset[str]) -> dict[str, JSON]:
 
 def refused_field(body: Mapping[str, JSON], status: int, said: WireError) -> str | None:
     """The optional field of `body` that an endpoint's refusal is about, if it is about one."""
+    if refused(body, status, said):
+        return FIELD
     if status not in (400, 422):
         return None
     field = next((name for name in OPTIONAL_FIELDS if _has(body, name) and _is_about(said, name)), None)

@@ -23,6 +23,8 @@ class Vendor:
     base_url_variable: str = ""
     """The variable by which the vendor's own tools are pointed elsewhere; empty where there is none."""
     needs_key: bool = True
+    host_quirks: frozenset[str] = frozenset()
+    """What its own host wants besides; another address under its name need not."""
 
 
 def _local(base_url: str, key_variable: str, *quirks: str, base_url_variable: str = "") -> Vendor:
@@ -33,7 +35,11 @@ def _local(base_url: str, key_variable: str, *quirks: str, base_url_variable: st
 VENDORS: Mapping[str, Vendor] = {
     # developers.openai.com/api/docs; the official SDKs read both variables.
     "openai": Vendor(
-        "https://api.openai.com/v1", "OPENAI_API_KEY", OPENAI_QUIRKS, base_url_variable="OPENAI_BASE_URL"
+        "https://api.openai.com/v1",
+        "OPENAI_API_KEY",
+        OPENAI_QUIRKS,
+        base_url_variable="OPENAI_BASE_URL",
+        host_quirks=frozenset({"cache_diagnostics"}),
     ),
     # ai.google.dev/gemini-api/docs/openai: `reasoning_effort` from minimal to high, or none.
     "gemini": Vendor(

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.openai_server import OpenAIServer
 from tests.support.program import Program, program_in
+from tests.support.responses_server import ResponsesServer, said
 
 LONG = "word " * 2000
 KEY = "sk-test-0123456789abcdef"
@@ -66,3 +67,21 @@ def test_a_cache_that_another_machine_holds_is_named_as_such(tmp_path: Path) -> 
     first, second = agent.lines("call")
     assert "miss" not in first
     assert second["miss"]["cause"] == "affinity_or_eviction"
+
+
+def test_openais_word_on_a_miss_is_asked_for_from_the_second_answer_on(tmp_path: Path) -> None:
+    with ResponsesServer([(said("one"),), (said("two"),), (said("three"),)]) as server:
+        agent = program_in(tmp_path)
+        agent.home.mkdir()
+        (agent.home / "config.toml").write_text(
+            f'[providers.gate]\nbase_url = "{server.base_url}"\napi_key = "{KEY}"\n'
+            'wire = "openai-responses"\nquirks = ["cache_diagnostics"]\n'
+        )
+        session = agent.ask(LONG, "-m", "gate/m").json["session_id"]
+        agent("resume", session, "more", "-p", "--permission-mode", "auto")
+        agent("resume", session, "again", "-p", "--effort", "high", "--permission-mode", "auto")
+        posted = [sent.json for sent in server.requests if sent.method == "POST"]
+    asked = [body.get("prompt_cache_options") for body in posted]
+    assert asked == [None, {"comparison_response_id": "resp_1"}, {"comparison_response_id": "resp_2"}]
+    miss = agent.lines("call")[2]["miss"]
+    assert (miss["cause"], miss["detail"]) == ("parameters_changed", "effort high")

@@ -588,13 +588,17 @@ async def test_all_counts_land_in_disjoint_buckets_the_long_writes_too(opened: O
         reasoning_tokens=12,
         reported_prompt_tokens=100,
     )
-    assert outcome.call.raw_usage == billed
+    assert outcome.call.raw_usage == {**billed, "response_id": "resp_1"}
 
 
 async def test_what_the_endpoint_says_of_a_miss_is_kept_beside_the_counts(opened: Open) -> None:
     told = {"status": "cache_miss", "reason": "tools_changed"}
     outcome = await replayed(opened, *answer(said("x"), usage=usage(9, 1), prompt_cache_diagnostics=told))
-    assert outcome.call.raw_usage == {**usage(9, 1), "prompt_cache_diagnostics": told}
+    assert outcome.call.raw_usage == {
+        **usage(9, 1),
+        "prompt_cache_diagnostics": told,
+        "response_id": "resp_1",
+    }
     assert outcome.call.usage.prompt_tokens == 9
 
 

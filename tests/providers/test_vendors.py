@@ -190,6 +190,7 @@ async def test_an_effort_that_is_refused_in_xais_words_is_left_out_from_then_on(
 def test_a_quirk_that_nothing_would_heed_is_refused_with_those_there_are(wrong: str) -> None:
     own = ProviderSettings(base_url="https://gate.example/v1", quirks=frozenset({wrong}))
     with pytest.raises(
-        ConfigurationError, match=r"\[providers\.gate\] has a quirk that is none.*affinity:, eff"
+        ConfigurationError,
+        match=r"\[providers\.gate\] has a quirk that is none.*affinity:, .*effort:",
     ):
         endpoint_of("gate", own, {})

@@ -1,9 +1,9 @@
 """A loopback server that speaks OpenAI's Responses API, and bills a prompt cache as OpenAI documents it.
 
-Caching is as in `openai_server`: a request reads the longest prefix of model, tools, instructions and input
-items that an earlier request on the same `prompt_cache_key` sent, and writes all it had not read but the last
-item. A token is four characters of canonical JSON. Nothing is kept of an answer: an item that comes back is
-taken for what the client says it is.
+Caching is as in `openai_server`: a request reads the longest prefix of model, tools, instructions, effort and
+input items that an earlier request on the same `prompt_cache_key` sent, and writes all it had not read but
+the last item. A token is four characters of canonical JSON. Nothing is kept of an answer: an item that comes
+back is taken for what the client says it is. A request that names an earlier response is told what changed.
 """
 
 from __future__ import annotations
@@ -113,21 +113,34 @@ class ResponsesServer(LoopbackServer):
         """The usage of each answer, in order."""
         self._answers = iter(answers)
         self._sent: dict[str, list[list[str]]] = {}
+        self._asked: dict[str, dict[str, Any]] = {}
+        """What each response answered, by its id."""
 
     @property
     def base_url(self) -> str:
         return f"{self.url}/v1"
 
     def _reply(self, request: Recorded) -> Reply:
+        if request.method == "GET":
+            return json_reply({"object": "list", "data": []})
         wanted = next(self._answers)
         if isinstance(wanted, Reply):
             return wanted
         billed = self._bill(request.json, wanted)
         self.billed.append(billed)
-        return sse(*answer(*wanted, usage=billed))
+        diagnosed = self._diagnosed(request.json, billed)
+        self._asked[f"resp_{len(self.billed)}"] = request.json
+        return sse(*answer(*wanted, usage=billed, id=f"resp_{len(self.billed)}", **diagnosed))
+
+    def _diagnosed(self, body: dict[str, Any], billed: dict[str, Any]) -> dict[str, Any]:
+        options = body.get("prompt_cache_options", {})
+        if "comparison_response_id" not in options:
+            return {}
+        before = self._asked.get(options["comparison_response_id"])
+        return {"prompt_cache_diagnostics": _compared(before, body, billed["input_tokens"])}
 
     def _bill(self, body: dict[str, Any], answered: tuple[Item, ...]) -> dict[str, Any]:
-        static = canonical([body["model"], body.get("tools"), body.get("instructions")])
+        static = canonical([body.get(name) for name in ("model", "tools", "instructions", "reasoning")])
         segments = [static, *map(canonical, body["input"])]
         earlier = self._sent.setdefault(body.get("prompt_cache_key", ""), [])
         read = max((_shared(segments, before) for before in earlier), default=0)
@@ -135,6 +148,25 @@ class ResponsesServer(LoopbackServer):
         prompt = sum(map(_tokens, segments))
         written = max(0, prompt - read - _tokens(segments[-1]))
         return usage(prompt, sum(map(_tokens, map(canonical, answered))), read, written)
+
+
+def _compared(before: dict[str, Any] | None, now: dict[str, Any], prompt: int) -> dict[str, Any]:
+    """What became of the earlier request's beginning, as OpenAI's `prompt_cache_diagnostics` tells it."""
+    if before is None:
+        return {"type": "comparison_response_not_found"}
+    fields = {
+        "model": "model_changed",
+        "prompt_cache_key": "prompt_cache_key_changed",
+        "tools": "tools_changed",
+        "reasoning": "reasoning_effort_changed",
+        "instructions": "input_changed",
+    }
+    reasons = [reason for field, reason in fields.items() if before.get(field) != now.get(field)]
+    if now["input"][: len(before["input"])] != before["input"]:
+        reasons.append("input_changed")
+    if not reasons:
+        return {"type": "cache_hit"}
+    return {"type": "cache_miss", "reason": reasons[0], "cache_missed_tokens": prompt}
 
 
 def _shared(segments: list[str], before: list[str]) -> int:

@@ -61,7 +61,8 @@ class Sent:
 
     @classmethod
     def of(cls, request: Recorded) -> Sent:
-        unread = r',"(?:cache_control|diagnostics)":\{[^}]*\}|, \{"cachePoint": \{[^}]*\}\}'
+        asides = r',"(?:cache_control|diagnostics|prompt_cache_options)":\{[^}]*\}'
+        unread = asides + r'|, \{"cachePoint": \{[^}]*\}\}'
         body = re.sub(unread, "", request.body.decode())
         found = re.search(r'"(?:messages|input)":\s*\[', body)
         assert found is not None
