@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.compaction import Compaction
-from agent.events import CallFinished, CheckpointMade, Compacted, Event, TurnFinished, TurnStarted
+from agent.events import CallFinished, Compacted, Event, TurnFinished, TurnStarted
 from agent.lifetimes import Choice
 from agent.loop import run
 from agent.parts import Part
@@ -19,10 +19,8 @@ from agent.recording import INTERRUPTED, Recorder
 from agent.rig import Rig
 from agent.room import Room
 from agent.secrets import Redactor, child_environment
-from agent.settled import settled
 from agent.state import AgentState
 from agent.summary import is_summary
-from agent.tools.contract import FilesSeen
 from checkpoint.types import CheckpointError, Snapshot
 from providers.call import new_id
 from providers.errors import CachetError
@@ -35,13 +33,14 @@ from sessions.chronicle import Chronicle
 from sessions.dialogue import Dialogue
 from sessions.gate import Gate
 from sessions.journal import JournalError, read
-from sessions.keeper import Keeper, Moment, RewindPlan, Rewound
+from sessions.keeper import Keeper, RewindPlan, Rewound
 from sessions.mainlane import MainLane
+from sessions.milestones import Milestones
 from sessions.outlook import Outlook, outlook
 from sessions.preface import Preface
 from sessions.records import CallLine
 from sessions.rehydrate import Reached, rehydrate
-from sessions.seen import TOPIC, Versions, news
+from sessions.seen import Versions
 from sessions.setup import Setup
 from sessions.switch import Switch
 
@@ -98,8 +97,7 @@ class Session:
             preface=self._preface,
             redactor=redactor,
         )
-        self._seen = FilesSeen(dict(seen or {}))
-        self._seen_noted: Versions = {}
+        self._milestones = Milestones(self._dialogue, chronicle, keeper, self._bill, self._cache, seen or {})
         self._at_work = False
 
     # --- faces ----------------------------------------------------------------------------------------------
@@ -225,7 +223,7 @@ class Session:
 
     def saw(self, path: Path) -> None:
         """The model is about to see this file as it is on disk: it may change it without reading it again."""
-        self._seen.note(path)
+        self._milestones.seen.note(path)
 
     async def turn(self, prompt: str, images: tuple[Image, ...] = ()) -> AsyncGenerator[Event, None]:
         """Send a prompt and do what the model wants until it is done.
@@ -261,8 +259,7 @@ class Session:
                 async for event in events:
                     for told in await self._told(event):
                         yield told
-            snapshot = await settled(self._finish_turn("/compact"))
-            yield CheckpointMade(snapshot.number, str(snapshot.path), snapshot.files_off)
+            yield await self._milestones.reached("/compact")
         finally:
             self._at_work = False
 
@@ -291,7 +288,7 @@ class Session:
         preface = await self._preface.blocks(first=not self.state.messages)
         message = Message(new_id("msg"), "user", (*preface, *images, Text(prompt)))
         self._lane.turn = message.id
-        before = self._moment("")
+        before = self._milestones.moment()
         events = run(self.state, message, self._lane, self._rig())
         finished: TurnFinished | None = None
         try:
@@ -307,11 +304,10 @@ class Session:
         except BaseException:
             self._keeper.begin(before)
             with suppress(CheckpointError, JournalError):  # what ended the turn is what its caller must hear
-                await settled(self._finish_turn(prompt))
+                await self._milestones.reached(prompt)
             raise
         self._keeper.begin(before)
-        snapshot = await settled(self._finish_turn(prompt))
-        yield CheckpointMade(snapshot.number, str(snapshot.path), snapshot.files_off)
+        yield await self._milestones.reached(prompt)
         if finished is not None:
             self._bill.check_cut(finished.stop_reason)
             yield finished
@@ -324,30 +320,9 @@ class Session:
             workspace=self._setup.workspace,
             environment=child_environment(self._setup.environ, pass_env=self._setup.pass_env),
             scratch=self._scratch,
-            seen=self._seen,
+            seen=self._milestones.seen,
             retry=self._setup.retry,
             gauge=self._dialogue.gauge,
-        )
-
-    async def _finish_turn(self, prompt: str) -> Snapshot:
-        await asyncio.to_thread(self._cache.turn_ended)
-        snapshot = await self._keeper.snapshot(self._moment(prompt))
-        if told := news(self._seen_noted, self._seen.versions):
-            # The line of the checkpoint, which follows, takes it along to the disk.
-            await self._chronicle.note(TOPIC, "", told, sync=False)
-            self._seen_noted = dict(self._seen.versions)
-        await self._chronicle.checkpoint(snapshot)
-        return snapshot
-
-    def _moment(self, prompt: str) -> Moment:
-        """Where the conversation and the bill stand now."""
-        return Moment(
-            state=replace(self.state, messages=[]),
-            message=self._chronicle.head,
-            prompt=prompt,
-            model=str(self.model),
-            cost=self.cost.exact,
-            known_cost=self.cost.known,
         )
 
     # --- going back, going elsewhere ------------------------------------------------------------------------
@@ -374,7 +349,7 @@ class Session:
         if conversation:
             await self._cut_after(snapshot.message, f"rewind to checkpoint {number}")
         if files:
-            self._seen.versions, self._seen_noted = {}, {}
+            self._milestones.files_moved()
         if files and not conversation:
             self.add_context(f"[The person brought the files back to how they were at checkpoint {number}.]")
         if conversation and not files:
@@ -382,7 +357,7 @@ class Session:
                 f"[The person took the conversation back to checkpoint {number}; the files stayed.]"
             )
         if files != conversation:
-            await settled(self._finish_turn(f"/rewind {number} --{'files' if files else 'conversation'}"))
+            await self._milestones.reached(f"/rewind {number} --{'files' if files else 'conversation'}")
         return rewound
 
     async def undo(self) -> Rewound:
@@ -403,7 +378,7 @@ class Session:
         told = rehydrate((await asyncio.to_thread(read, self.path)).records)
         self._dialogue.taken_back(told.state, told.reached)
         self._cache.record.rewound()
-        self._seen.versions, self._seen_noted = dict(told.seen), told.seen
+        self._milestones.conversation_moved(told.seen)
 
     def after(self, switch: Switch) -> Prefix:
         """The prefix that a switch would make. Raises ConfigurationError."""
