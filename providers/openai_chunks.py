@@ -217,7 +217,7 @@ class ChatAccumulator:
     def _take_usage(self, usage: JSONObject) -> None:
         """Keep the newest figures. Nothing is added up, and a null or a 0 never erases a figure: within one
         answer none of them falls."""
-        if openai_usage(usage).total_tokens == 0:
+        if not usage or openai_usage(usage).total_tokens == 0:  # nearly every chunk has none
             return
         said = {} if "timings" in self.raw_usage else self.raw_usage
         self.raw_usage = _newest(said, usage)
