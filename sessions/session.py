@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -231,14 +231,10 @@ class Session:
         A checkpoint is made at the end, also of a turn that failed or was cancelled. Raises what `agent.run`
         raises, after everything is recorded, and TurnUnderWay while another turn is at work.
         """
-        self._require_idle()
-        self._at_work = True
-        try:
+        with self._one_at_a_time():
             async with aclosing(self._take_turn(prompt, images)) as events:
                 async for event in events:
                     yield event
-        finally:
-            self._at_work = False
 
     async def compact(self, keep: str = "") -> AsyncGenerator[Event, None]:
         """Put a summary in the conversation's place; `keep` says what it must hold above all.
@@ -247,9 +243,7 @@ class Session:
         is cancelled changes nothing but the bill. Raises NothingToCompact, CompactionFailed, TurnUnderWay,
         and what a turn raises.
         """
-        self._require_idle()
-        self._at_work = True
-        try:
+        with self._one_at_a_time():
             self._lane.turn = None
             recorder, rig = Recorder(self.state, self._lane), self._rig()
             await recorder.answer_open(INTERRUPTED)
@@ -260,8 +254,6 @@ class Session:
                     for told in await self._told(event):
                         yield told
             yield await self._milestones.reached("/compact")
-        finally:
-            self._at_work = False
 
     async def _told(self, event: Event) -> tuple[Event, ...]:
         """The event as it is told: a call with what it missed in the cache, a compaction with its dollars."""
@@ -270,17 +262,20 @@ class Session:
                 missed = telling.missed(event, self.calls)
                 return (event, missed) if missed else (event,)
             case Compacted():
-                now = time.time()
-                found = self.outlook(self.prefix, now)
-                return (
-                    await asyncio.to_thread(telling.priced, event, self.calls, found, self._bill.rates, now),
-                )
+                found = self.outlook(self.prefix, time.time())
+                return (await asyncio.to_thread(telling.priced, event, self.calls, found, self._bill.rates),)
             case _:
                 return (event,)
 
-    def _require_idle(self) -> None:
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
         if self._at_work:
             raise TurnUnderWay("This session is at work on a turn. Wait for its end, or stop it first.")
+        self._at_work = True
+        try:
+            yield
+        finally:
+            self._at_work = False
 
     async def _take_turn(self, prompt: str, images: tuple[Image, ...]) -> AsyncGenerator[Event, None]:
         if await self._dialogue.settle():
@@ -390,14 +385,14 @@ class Session:
         A prefix that the conversation was sent on before is the same again, and reads what is left of it.
         Raises ConfigurationError, and TurnUnderWay.
         """
-        self._require_idle()
-        prefix, provider = self._after(switch)
-        if prefix == self.prefix:
-            return
-        if provider is not self.provider:
-            await self.provider.aclose()
-        self._dialogue.continue_on(prefix, provider)
-        self._chronicle.begin_with(prefix)
+        with self._one_at_a_time():
+            prefix, provider = self._after(switch)
+            if prefix == self.prefix:
+                return
+            if provider is not self.provider:
+                await self._part_with_provider()
+            self._dialogue.continue_on(prefix, provider)
+            self._chronicle.begin_with(prefix)
 
     def _after(self, switch: Switch) -> tuple[Prefix, Provider]:
         prefix = switch.of(self.prefix)
@@ -427,5 +422,8 @@ class Session:
     async def close(self) -> None:
         """End the session: its engine, its connections, its lock. The journal stays."""
         await self.release()
+        await self._part_with_provider()
+
+    async def _part_with_provider(self) -> None:
         if not self._setup.shared_providers:
             await self.provider.aclose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -21,12 +22,12 @@ def missed(event: CallFinished, calls: Sequence[CallLine]) -> CacheMissed | None
 
 
 def priced(
-    event: Compacted, calls: Sequence[CallLine], next_call: Outlook, rates: Mapping[str, Rates], now: float
+    event: Compacted, calls: Sequence[CallLine], next_call: Outlook, rates: Mapping[str, Rates]
 ) -> Compacted:
-    """The event with US dollars. The first price that is asked for takes a moment. `now`: since the epoch.
+    """The event with US dollars. The first price that is asked for takes a moment.
 
     `next_call` is what the next call would find; of the messages that the summary left it finds nothing.
     """
     made = next((call for call in reversed(calls) if call.purpose == "compaction"), None)
     anew = replace(next_call, prompt=event.anew, held=0)
-    return replace(event, cost=made.cost if made else None, anew_cost=anew.cost(rates, now))
+    return replace(event, cost=made.cost if made else None, anew_cost=anew.cost(rates, time.time()))
