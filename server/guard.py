@@ -61,12 +61,14 @@ class Guard:
         try:
             self._inspect(scope["headers"])
             await self.app(scope, _Limited(receive, self.largest, answer), answer)
-        except ApiError as error:
-            if answer.refused:
+        except Exception as error:
+            if answer.whole:  # Starlette answers what it can't handle, and raises it all the same
                 return
             if answer.begun:
                 raise
-            await refuse(error, answer)
+            if not isinstance(error, ApiError):
+                _log.error("%s: %s", request_id, error, exc_info=True)
+            await refuse(api_error(error), answer)
 
     def _inspect(self, headers: Headers) -> None:
         """Raises ApiError: 400, 403, 413."""
@@ -163,23 +165,23 @@ class _Answer:
         self._send = send
         self._headers = [*_ALWAYS, (b"x-request-id", request_id.encode("ascii"))]
         self.begun = False
-        self.refused = False
-        """Whether it was overruled, so that nothing more of the application's is sent."""
+        self.whole = False
 
     async def overrule(self, error: ApiError) -> None:
         """Answer with this error, whatever the application makes of it; too late once an answer has begun."""
         if not self.begun:
             await refuse(error, self)
-            self.refused = True
 
     async def __call__(self, message: Message) -> None:
-        if self.refused:
+        if self.whole:  # overruled: nothing more of the application's is sent
             return
         if message["type"] == "http.response.start":
             self.begun = True
             ours = {name for name, _ in self._headers}
             kept = [(name, value) for name, value in message.get("headers", ()) if name.lower() not in ours]
             message = {**message, "headers": [*kept, *self._headers]}
+        elif message["type"] == "http.response.body":
+            self.whole = not message.get("more_body", False)
         await self._send(message)
 
 

@@ -14,7 +14,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from server.errors import api_error
 from server.guard import Guard, Identified, bearer
 from server.keys import ClientKey, KeyRing
 from tests.support.asgi import PATIENCE, Answer, Served, read_answer, served
@@ -37,8 +39,9 @@ class Echo:
             Route("/health", self.health),
             Route("/body", self.body, methods=["POST"]),
             Route("/stream", self.stream),
+            Route("/fault", self.fault),
         ]
-        self.app = Starlette(routes=routes)
+        self.app = Starlette(routes=routes, exception_handlers={Exception: self.told})
 
     async def health(self, request: Request) -> Response:
         self.reached.append(request.state.request_id)
@@ -49,6 +52,12 @@ class Echo:
         read = await request.body()
         self.reached.append(str(len(read)))
         return JSONResponse({"read": len(read)})
+
+    async def fault(self, request: Request) -> Response:
+        raise KeyError("/home/ada")
+
+    async def told(self, request: Request, error: Exception) -> Response:
+        return JSONResponse(api_error(error).body(), 500)
 
     async def stream(self, request: Request) -> Response:
         async def pieces() -> AsyncIterator[str]:
@@ -92,7 +101,7 @@ def post(secret: str, *headers: str) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def refused(answer: Answer, status: int, code: str) -> bool:
+def refused(answer: Answer, status: int, code: str | None) -> bool:
     """Whether it is this error, with the headers that every answer has."""
     always = answer.headers["x-content-type-options"], answer.headers["cache-control"]
     assert always == ("nosniff", "no-store")
@@ -208,6 +217,30 @@ def test_a_stream_passes_through_piece_by_piece(server: Served, echo: Echo, secr
         echo.go_on.set()
         while b"data: two" not in read:
             read += connection.recv(4096)
+
+
+def test_an_error_that_was_answered_leaves_the_connection_open_and_is_told_once(
+    server: Served, secret: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ask = f"GET /fault HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+        for _ in range(2):
+            connection.sendall(ask)
+            assert refused(read_answer(connection), 500, None)
+    assert caplog.records == []
+
+
+async def test_an_error_that_nobody_answered_becomes_an_envelope_and_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise KeyError("/home/ada")
+
+    with served(Guard(broken, frozenset(), frozenset(), LARGEST)) as here:
+        answer = await asyncio.to_thread(here.get, "/health")
+    assert refused(answer, 500, None)
+    assert b"ada" not in answer.body
+    assert answer.headers["x-request-id"] in caplog.text
 
 
 def test_the_same_connection_serves_on_after_a_refusal(server: Served, secret: str) -> None:
