@@ -12,9 +12,11 @@ from typing import Annotated, NoReturn
 
 from typer import Argument, Context, Exit, Option, Typer
 
+from agent.permissions import Mode
 from cli.failure import ExitCode, UsageProblem, complain, exit_code, explain
 from cli.group import Agent
-from cli.options import Options, with_options
+from cli.options import CacheTtl, Options, with_options
+from providers.effort import Effort
 
 app = Typer(
     cls=Agent,
@@ -32,7 +34,9 @@ app.add_typer(sessions_app, name="sessions", rich_help_panel="Sessions")
 app.add_typer(models_app, name="models", rich_help_panel="Set-up")
 doctor_app = Typer(invoke_without_command=True, help="Look for what is in the way; try a prompt cache.")
 app.add_typer(doctor_app, name="doctor", rich_help_panel="Set-up")
-serve_app = Typer(no_args_is_help=True, help="The agent over HTTP, for any client that speaks OpenAI's API.")
+serve_app = Typer(
+    invoke_without_command=True, help="The agent over HTTP, for any client that speaks OpenAI's API."
+)
 app.add_typer(serve_app, name="serve", rich_help_panel="Set-up")
 serve_keys_app = Typer(no_args_is_help=True, help="The keys that let clients in.")
 serve_app.add_typer(serve_keys_app, name="keys")
@@ -340,6 +344,86 @@ def doctor_cache(
     from cli.doctor_cache import diagnose
 
     return diagnose(model, yes=yes, as_json=as_json)
+
+
+@serve_app.callback()
+def serve(
+    ctx: Context,
+    model: Annotated[
+        list[str] | None,
+        Option(
+            "--model",
+            "-m",
+            metavar="PROVIDER/MODEL",
+            help="Clients may use it; repeatable.",
+        ),
+    ] = None,
+    cwd: Annotated[Path | None, Option("--cwd", "-C", metavar="DIR", help="Where its runs work.")] = None,
+    add_dir: Annotated[
+        list[Path] | None, Option(metavar="DIR", help="One more folder to work in; repeatable.")
+    ] = None,
+    permission_mode: Annotated[
+        Mode, Option(help="What goes through. Nobody is asked: ask means no.")
+    ] = Mode.PLAN,
+    allow_tool: Annotated[
+        list[str] | None, Option(metavar="TOOL", help="Let this tool run; repeatable.")
+    ] = None,
+    deny_tool: Annotated[
+        list[str] | None, Option(metavar="TOOL", help="Never run this tool; repeatable.")
+    ] = None,
+    effort: Annotated[Effort | None, Option(metavar="LEVEL", help="How hard it thinks.")] = None,
+    cache_ttl: Annotated[
+        CacheTtl | None, Option(help="How long the provider keeps the prompt cache.")
+    ] = None,
+    max_cost: Annotated[
+        float | None, Option(metavar="USD", min=0, help="Stop each run before it spends more.")
+    ] = None,
+    max_turns: Annotated[
+        int | None, Option(metavar="N", min=1, help="Stop each run after N model calls.")
+    ] = None,
+    host: Annotated[str, Option(help="The address to listen on; beyond this machine only if you say so.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, Option(min=0, max=65535, help="0 takes any that is free.")] = 8642,
+    allow_host: Annotated[
+        list[str] | None, Option(metavar="NAME", help="One more name it answers to; repeatable.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, Option(metavar="URL", help="A web page that may send requests; repeatable.")
+    ] = None,
+    max_body: Annotated[int, Option(metavar="MIB", min=1, help="The largest request.")] = 32,
+    grace: Annotated[
+        int, Option(metavar="SECONDS", min=0, help="What runs have to finish when it stops.")
+    ] = 30,
+) -> None:
+    """The agent over HTTP, for any client that speaks OpenAI's API."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from cli.serve import Serving, checked_origin
+    from cli.serve import serve as start
+
+    options = Options(
+        cwd=cwd,
+        add_dir=add_dir,
+        permission_mode=permission_mode,
+        allow_tool=allow_tool,
+        deny_tool=deny_tool,
+        effort=effort,
+        cache_ttl=cache_ttl,
+        max_cost=max_cost,
+        max_turns=max_turns,
+    )
+    wish = Serving(
+        options=options,
+        models=tuple(model or ()),
+        host=host,
+        port=port,
+        allow_host=tuple(allow_host or ()),
+        allow_origin=tuple(map(checked_origin, allow_origin or ())),
+        max_body=max_body * 1024 * 1024,
+        grace=grace,
+    )
+    start(wish, os.environ)
 
 
 class Period(StrEnum):

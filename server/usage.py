@@ -26,19 +26,13 @@ def response_usage(calls: Sequence[CallLine]) -> dict[str, JSON]:
     return _summed(calls, _response)
 
 
-def totals(calls: Sequence[CallLine]) -> dict[str, JSON]:
-    """What any calls came to together, without a "last one": a line of `/v1/usage`."""
-    return totals_of(_total(calls), cost_of(calls).known, cost_of(calls).unknown_calls, len(calls))
-
-
-def totals_of(usage: Usage, known_cost: float, unknown_calls: int, calls: int) -> dict[str, JSON]:
-    """The same from counters that were summed before. `known_cost` in US dollars."""
+def totals_of(usage: Usage, known_cost: float, unknown_calls: int) -> dict[str, JSON]:
+    """Counters that were summed before, of a session or a day. `known_cost` in US dollars."""
     return {
         **_flat(usage),
+        "reasoning_tokens": usage.reasoning_tokens,
         "cost_usd": None if unknown_calls else known_cost,
         "cost_at_least_usd": known_cost,
-        "reasoning_tokens": usage.reasoning_tokens,
-        "model_calls": calls,
     }
 
 

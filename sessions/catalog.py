@@ -129,6 +129,19 @@ class Catalog:
             remove_session(self.home, project, path.stem)
 
 
+def begun_by(path: Path) -> str | None:
+    """Id of the server's client that began a session.
+
+    Empty where a person did, None where there is no session.
+    """
+    try:
+        with path.open("rb") as file:
+            first = decode(file.readline())
+    except (OSError, ValueError):
+        return None
+    return first.client if isinstance(first, SessionLine) else None
+
+
 def summary(path: Path) -> SessionSummary:
     """One journal's summary, parsing only the lines it needs. An unreadable journal has an empty one."""
     records = _wanted(path)

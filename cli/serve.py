@@ -1,0 +1,94 @@
+"""`agent serve`: what the server works with, from the command line and the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.harmless import harmless
+from agent.permissions import Mode
+from cli import figures
+from cli.choose import choose, parse
+from cli.compose import compose
+from cli.failure import UsageProblem
+from cli.options import Options
+from cli.place import Place
+from providers.types import ModelRef
+from server.start import Settings, Started
+from server.start import serve as start
+from sessions.setup import Setup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What a person chose for the server."""
+
+    options: Options
+    models: tuple[str, ...]
+    host: str
+    port: int
+    allow_host: tuple[str, ...]
+    allow_origin: tuple[str, ...]
+    max_body: int
+    """Bytes."""
+    grace: int
+    """Seconds."""
+
+
+def serve(wish: Serving, environ: Mapping[str, str]) -> None:
+    """Serve until the person or the system ends it. Raises CachetError."""
+    asyncio.run(_serve(wish, environ))
+
+
+async def _serve(wish: Serving, environ: Mapping[str, str]) -> None:
+    place = Place.of(environ, wish.options.cwd)
+    loaded = place.configuration()
+    for notice in loaded.notices:
+        print(f"note: {harmless(notice)}", file=sys.stderr)
+    models = tuple(parse(text, "--model") for text in wish.models)
+    if not models:
+        models = (await choose(place, loaded.config, None),)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    settings = Settings(
+        home=place.home,
+        workspace=place.project,
+        compose=lambda folder: _setup(wish.options, environ, folder),
+        models=models,
+        host=wish.host,
+        port=wish.port,
+        hosts=frozenset(name.lower() for name in wish.allow_host),
+        origins=frozenset(wish.allow_origin),
+        largest_body=wish.max_body,
+        grace=wish.grace,
+    )
+    await start(settings, lambda started: _announce(started, models, place.project, wish))
+
+
+def _setup(options: Options, environ: Mapping[str, str], folder: Path) -> Setup:
+    """The setup of a folder that runs work in, under that folder's own configuration."""
+    place = Place.of(environ, folder)
+    return compose(place, options, place.configuration().config)
+
+
+def _announce(started: Started, models: tuple[ModelRef, ...], project: Path, wish: Serving) -> None:
+    print(f"Cachet serves {', '.join(map(str, models))} on {started.url}/v1")
+    print(f"It works in {project}, permission mode {wish.options.permission_mode or Mode.PLAN}.")
+    if started.new_key is not None:
+        key, secret = started.new_key
+        print(f"Made the key {key.name}; it is shown only now, and its hash alone is kept:\n\n  {secret}\n")
+    if started.recovered:
+        lost = figures.plural(started.recovered, "run")
+        print(f"An earlier server ended during {lost}: marked as failed, the sessions are kept.")
+    print("Ctrl-C stops it.", flush=True)
+
+
+def checked_origin(text: str) -> str:
+    """An origin as browsers send it. Raises UsageProblem."""
+    scheme, separator, rest = text.partition("://")
+    if scheme not in ("http", "https") or not separator or not rest or "/" in rest:
+        raise UsageProblem(f"--allow-origin '{text}' is no origin. Write it as: http://localhost:3000")
+    return text.lower()

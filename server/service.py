@@ -1,0 +1,229 @@
+"""Takes turns for clients: opens the right session, runs it, remembers what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from agent.settled import settled
+from checkpoint.types import CheckpointError
+from providers.errors import CachetError
+from providers.types import ModelRef
+from server.admission import Admission, Slot
+from server.asked import Asked
+from server.briefing import briefing, instructions_digest, with_untold_images
+from server.errors import unavailable
+from server.finder import Finder, Place
+from server.form import Form
+from server.idempotency import Claims, Earlier
+from server.keys import ClientKey
+from server.ledger import Ledger
+from server.models import Models
+from server.run import Outcome, Run
+from server.shelf import Shelf, Shelved
+from server.workplaces import Workplaces
+from sessions import begin
+from sessions.session import Session
+from sessions.setup import Setup
+from sessions.switch import Switch
+
+_log = logging.getLogger("cachet.server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A request to take a turn, and how its answer is to be kept."""
+
+    key: ClientKey
+    asked: Asked
+    form: Form
+    """How it wants to be answered."""
+    id: str
+    token: str = ""
+    """The request's `Idempotency-Key`; empty for none."""
+    request: str = ""
+    """Digest of its body."""
+
+
+class Service:
+    """The runs of one server. Everything here is done on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        workspace: Path,
+        workplaces: Workplaces,
+        models: Models,
+        finder: Finder,
+        shelf: Shelf,
+        ledger: Ledger,
+        admission: Admission,
+    ) -> None:
+        """`workspace` is where the runs of keys work that name no folder of their own."""
+        self.models = models
+        self.finder = finder
+        self.shelf = shelf
+        self.ledger = ledger
+        self._workspace = workspace
+        self._workplaces = workplaces
+        self._admission = admission
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._runs: dict[str, Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._claims = Claims(shelf)
+
+    def at_work(self, client: str) -> int:
+        """How many of a client's runs are under way."""
+        return sum(run.client == client for run in self._runs.values())
+
+    def workspace(self, key: ClientKey) -> Path:
+        """The folder that a key's runs work in."""
+        return Path(key.workspace) if key.workspace else self._workspace
+
+    def setup(self, key: ClientKey) -> Setup:
+        """What a key's sessions are opened with. Raises ConfigurationError."""
+        return replace(self._workplaces.setup(self.workspace(key)), client=key.id)
+
+    def lock(self, session: str) -> asyncio.Lock:
+        """Held while a session is at work here."""
+        return self._locks.setdefault(session, asyncio.Lock())
+
+    def running(self, client: str, id: str) -> Run | None:
+        """A client's run that is under way; None where there is none."""
+        run = self._runs.get(id)
+        return run if run is not None and run.client == client else None
+
+    def admit(self, key: ClientKey) -> Slot:
+        """Room for one run. Raises ApiError: too many at once or a minute, the budget spent, closing."""
+        if self._closing:
+            raise unavailable("The server is stopping. Ask again when it is back.", retry_after=5)
+        return self._admission.admit(key)
+
+    async def earlier(self, ask: Ask) -> Earlier | None:
+        """What an earlier request with the same idempotency key began. Raises ApiError.
+
+        None where this is the first one: it must go on to `begin`.
+        """
+        return await self._claims.earlier(ask.key.id, ask.token, ask.request)
+
+    async def begin(self, ask: Ask, slot: Slot) -> Run:
+        """Open the session that the request means and start its turn; the slot is given back at its end.
+
+        Waits while that session is at work on another turn. Raises ApiError, and what opening a session
+        raises; the slot is given back then, too.
+        """
+        lock: asyncio.Lock | None = None
+        try:
+            model = self.models.named(ask.asked.model)
+            place = await asyncio.to_thread(self.finder.find, ask.key, self.workspace(ask.key), ask.asked)
+            if place is not None:
+                lock = self.lock(place.session)
+                await lock.acquire()
+            session = await self._opened(ask, place, model, slot)
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            slot.release()
+            self._claims.release(ask.key.id, ask.token)
+            raise
+        if lock is None:
+            lock = self.lock(session.id)
+            await lock.acquire()  # nobody else can know this session yet
+        for text in briefing(ask.asked, place):
+            session.add_context(text)
+        asked = with_untold_images(ask.asked, place)
+        run = Run(ask.id, ask.key.id, asked, session, created=time.time())
+        self._runs[run.id] = run
+        self._claims.settle(ask.key.id, ask.token, run)
+        task = asyncio.create_task(self._work(run, ask, slot, lock))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return run
+
+    async def close(self) -> None:
+        """Stop what runs, journalled up to there, and close every provider."""
+        self._closing = True
+        for run in list(self._runs.values()):
+            run.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._workplaces.close()
+        await asyncio.to_thread(self.shelf.close)
+
+    async def _opened(self, ask: Ask, place: Place | None, model: ModelRef | None, slot: Slot) -> Session:
+        setup = self._limited(self.setup(ask.key), ask.asked, slot)
+        if place is None:
+            return await begin.start(setup, model or self.models.default)
+        switch = Switch(model=model, effort=ask.asked.effort)
+        session = await begin.resume(setup, place.journal, switch=switch)
+        if place.message in ("", session.head):
+            return session
+        # The conversation went on since: this is another branch of it.
+        await session.close()
+        return await begin.fork(setup, place.journal, switch=switch, at=place.message)
+
+    def _limited(self, setup: Setup, asked: Asked, slot: Slot) -> Setup:
+        parameters = setup.parameters
+        if asked.effort is not None:
+            parameters = replace(parameters, effort=asked.effort.level)
+        limits = replace(setup.limits, max_cost=_least(setup.limits.max_cost, slot.allowance))
+        return replace(setup, parameters=parameters, limits=limits)
+
+    async def _work(self, run: Run, ask: Ask, slot: Slot, lock: asyncio.Lock) -> None:
+        try:
+            await self._shelve(run, ask, None)
+            await run.take(before_end=lambda outcome: self._settle(run, ask, slot, outcome))
+            if run.fault is not None:
+                _log.error("%s failed: %s", run.id, run.fault, exc_info=_unforeseen(run.fault))
+        finally:
+            self._runs.pop(run.id, None)
+            self._claims.release(ask.key.id, ask.token)
+            try:
+                await settled(run.session.close())
+            finally:
+                slot.release()
+                lock.release()
+
+    async def _settle(self, run: Run, ask: Ask, slot: Slot, outcome: Outcome) -> None:
+        """Book what a run came to, before anyone hears of its end."""
+        slot.spent(sum(call.cost or 0.0 for call in run.calls))
+        self.ledger.add(run.calls)
+        try:
+            await self._shelve(run, ask, outcome)
+        except (sqlite3.Error, OSError) as error:  # the answer is there, only nobody can go on from its id
+            _log.error("%s could not be kept: %s", run.id, error)
+
+    async def _shelve(self, run: Run, ask: Ask, outcome: Outcome | None) -> None:
+        asked = ask.asked
+        status, body = ask.form.whole(run, outcome) if outcome else (0, ask.form.started(run))
+        delivered = run.pieces.text(with_void=asked.resends and asked.stream)
+        shelved = Shelved(
+            id=run.id,
+            client=run.client,
+            workspace=str(self.workspace(ask.key)),
+            session=run.session.id,
+            message=(run.session.head or "") if outcome else "",
+            chain=asked.answered(delivered) if outcome and delivered else "",
+            instructions=instructions_digest(asked.instructions),
+            token=ask.token,
+            request=ask.request,
+            created=run.created,
+            status=status,
+            body=body if asked.store or ask.token else None,
+        )
+        await asyncio.to_thread(self.shelf.put, shelved)
+
+
+def _least(*limits: float | None) -> float | None:
+    given = [limit for limit in limits if limit is not None]
+    return min(given) if given else None
+
+
+def _unforeseen(fault: Exception) -> bool:
+    """Whether it is a fault of ours, so that where it happened must be told."""
+    return not isinstance(fault, CachetError | CheckpointError | OSError)

@@ -1,0 +1,211 @@
+"""The endpoints for sessions: list, look, remove, and go back to a checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from agent.permissions import Mode
+from checkpoint.rewind import RewindPlan, Rewound
+from checkpoint.store import SnapshotStore
+from checkpoint.types import CheckpointError, Snapshot
+from providers.types import JSON, Message, ToolResult
+from server.asked import parsed
+from server.errors import bad_request, forbidden, not_found
+from server.schemas import RewindRequest
+from server.service import Service
+from server.turns import client, proper_id
+from server.usage import totals_of
+from sessions import begin
+from sessions.catalog import Catalog, SessionSummary, summary
+from sessions.journal import read
+from sessions.rehydrate import rehydrate
+
+PAGE, LARGEST_PAGE = 20, 100
+"""Sessions in one answer."""
+
+
+class Sessions:
+    """Answers requests about the sessions that a key may see."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/v1/sessions", self.list, methods=["GET"]),
+            Route("/v1/sessions/{id}", self.show, methods=["GET"]),
+            Route("/v1/sessions/{id}", self.delete, methods=["DELETE"]),
+            Route("/v1/sessions/{id}/checkpoints", self.checkpoints, methods=["GET"]),
+            Route("/v1/sessions/{id}/rewind", self.rewind, methods=["POST"]),
+        ]
+
+    async def list(self, request: Request) -> Response:
+        """The key's sessions, the one used last first; `limit` and `after` turn the pages."""
+        limit = _limit(request.query_params.get("limit", str(PAGE)))
+        after = request.query_params.get("after")
+        key = client(request)
+        found = self._service.finder.journals(key, self._service.workspace(key))
+        page, more = await asyncio.to_thread(_page, found, limit, after)
+        return JSONResponse(
+            {
+                "object": "list",
+                "data": [_session(each) for each in page],
+                "first_id": page[0].id if page else None,
+                "last_id": page[-1].id if page else None,
+                "has_more": more,
+            }
+        )
+
+    async def show(self, request: Request) -> Response:
+        """One session with its live conversation."""
+        journal = await self._journal(request)
+        told = await asyncio.to_thread(summary, journal)
+        conversation = rehydrate((await asyncio.to_thread(read, journal)).records)
+        messages = [_message(message) for message in conversation.state.messages]
+        return JSONResponse({**_session(told), "messages": messages})
+
+    async def delete(self, request: Request) -> Response:
+        """Remove a session with its checkpoints. What it was billed stays in the key's usage."""
+        journal = await self._journal(request)
+        async with self._service.lock(journal.stem):
+            await asyncio.to_thread(self._remove, journal)
+        return JSONResponse({"id": journal.stem, "object": "session", "deleted": True})
+
+    async def checkpoints(self, request: Request) -> Response:
+        """A session's checkpoints, the first one first."""
+        journal = await self._journal(request)
+        store = SnapshotStore(self._service.finder.home, journal.stem)
+        made = await asyncio.to_thread(store.list)
+        return JSONResponse(
+            {"object": "list", "data": [_checkpoint(each) for each in made], "has_more": False}
+        )
+
+    async def rewind(self, request: Request) -> Response:
+        """Go back to a checkpoint: the conversation, and the files where the server's mode lets files change.
+
+        Files that the person changed themselves stay as they are.
+        """
+        wanted = parsed(RewindRequest, await request.body())
+        journal = await self._journal(request)
+        setup = self._service.setup(client(request))
+        if wanted.files and not wanted.dry_run and setup.policy.mode not in (Mode.EDITS, Mode.AUTO):
+            raise forbidden(
+                f"The server's permission mode is {setup.policy.mode}: files stay as they are. "
+                "Send files: false to take back the conversation alone.",
+                "read_only",
+            )
+        if not wanted.files and not wanted.conversation:
+            raise bad_request("Say what to bring back: files, conversation, or both.", "files")
+        async with self._service.lock(journal.stem):
+            session = await begin.resume(setup, journal)
+            try:
+                plan = await session.preview_rewind(wanted.checkpoint) if wanted.files else None
+                done = Rewound.nothing(wanted.checkpoint)
+                if not wanted.dry_run:
+                    edits = frozenset(plan.person_edits) if plan else frozenset[str]()
+                    done = await session.rewind(
+                        wanted.checkpoint, files=wanted.files, conversation=wanted.conversation, keep=edits
+                    )
+                head = session.head
+            except CheckpointError as error:
+                raise not_found(str(error), "checkpoint", "checkpoint_not_found") from error
+            finally:
+                await session.close()
+        return JSONResponse(_rewound(journal.stem, wanted, plan, done, head))
+
+    async def _journal(self, request: Request) -> Path:
+        key, id = client(request), proper_id(request.path_params["id"], "session")
+        return await asyncio.to_thread(self._service.finder.journal, key, self._service.workspace(key), id)
+
+    def _remove(self, journal: Path) -> None:
+        self._service.ledger.keep(journal)
+        Catalog(self._service.finder.home).remove(journal)
+        self._service.shelf.forget_session(journal.stem)
+
+
+def _limit(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:4]) <= LARGEST_PAGE or len(text) > 4:
+        raise bad_request(f"limit must be a number from 1 to {LARGEST_PAGE}.", "limit")
+    return int(text)
+
+
+def _page(journals: Iterable[Path], limit: int, after: str | None) -> tuple[list[SessionSummary], bool]:
+    """So many sessions, those behind `after` if it is given, and whether more follow."""
+    rest = iter(journals)
+    if after is not None and not any(path.stem == after for path in rest):
+        raise bad_request("There is no session of the id in after.", "after")
+    found = [*islice(rest, limit + 1)]
+    return [summary(path) for path in found[:limit]], len(found) > limit
+
+
+def _session(told: SessionSummary) -> dict[str, JSON]:
+    """Times are whole seconds since the epoch, as OpenAI's are."""
+    return {
+        "id": told.id,
+        "object": "session",
+        "title": told.title or None,
+        "prompt": told.prompt or None,
+        "created_at": int(told.created),
+        "updated_at": int(told.updated),
+        "model": told.model or None,
+        "turns": told.turns,
+        "origin": told.origin or None,
+        "usage": totals_of(told.usage, told.cost or 0.0, told.cost_unknown_calls),
+    }
+
+
+def _message(message: Message) -> dict[str, JSON]:
+    calls = [
+        {"id": call.id, "name": call.name, "arguments": call.raw_arguments} for call in message.tool_calls
+    ]
+    results = [
+        {"call_id": block.call_id, "text": block.text, "is_error": block.is_error}
+        for block in message.blocks
+        if isinstance(block, ToolResult)
+    ]
+    beside = {"tool_calls": calls, "tool_results": results}
+    return {
+        "id": message.id,
+        "role": message.role,
+        "content": message.text,
+        **{name: value for name, value in beside.items() if value},
+    }
+
+
+def _checkpoint(snapshot: Snapshot) -> dict[str, JSON]:
+    return {
+        "object": "checkpoint",
+        "number": snapshot.number,
+        "created": snapshot.created,
+        "prompt": snapshot.prompt,
+        "model": snapshot.model,
+        "message_id": snapshot.message,
+        "token_snapshot": dict(snapshot.token_snapshot),
+        "cost_usd": snapshot.cost_usd,
+        "files": snapshot.tree is not None,
+        "files_off": snapshot.files_off or None,
+    }
+
+
+def _rewound(
+    session: str, wanted: RewindRequest, plan: RewindPlan | None, done: Rewound, head: str | None
+) -> dict[str, JSON]:
+    return {
+        "object": "rewind",
+        "session_id": session,
+        "checkpoint": wanted.checkpoint,
+        "dry_run": wanted.dry_run,
+        "would_change": [change.path for change in plan.changes] if plan else [],
+        "changed": list(done.changed),
+        "deleted": list(done.deleted),
+        "kept": list(done.kept),
+        "problems": list(done.problems),
+        "message_id": head,
+    }

@@ -1,0 +1,24 @@
+"""Server-sent events: the bytes of a stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from providers.types import JSON
+
+KEEP_ALIVE = b": keep-alive\n\n"
+"""A comment: it shows every proxy on the way that somebody is still there, and no client reads it."""
+
+DONE = b"data: [DONE]\n\n"
+
+
+def frames(objects: Iterable[dict[str, JSON]], *, named: bool) -> bytes:
+    """Each object as one event; `named` puts its `type` into the event's name."""
+    return b"".join(_frame(each, named) for each in objects)
+
+
+def _frame(value: dict[str, JSON], named: bool) -> bytes:
+    data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    name = f"event: {value['type']}\n".encode() if named else b""
+    return b"%sdata: %s\n\n" % (name, data)

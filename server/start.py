@@ -1,0 +1,156 @@
+"""Starts the server, and stops it so that nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from providers.errors import ConfigurationError
+from providers.types import ModelRef
+from server.admission import Admission
+from server.app import build
+from server.finder import Finder
+from server.keys import ClientKey, KeyRing
+from server.ledger import Ledger
+from server.models import Models
+from server.recovery import recover
+from server.service import Service
+from server.shelf import Shelf
+from server.workplaces import Compose, Workplaces
+
+PORT = 8642
+LARGEST_BODY = 32 * 1024 * 1024
+"""Bytes: some images in base64 beside a long history."""
+GRACE = 30
+"""Seconds that runs under way are given when the server is asked to stop."""
+WAITING = 2048
+"""Connections that may wait to be taken."""
+THREADS = 64
+"""Runs wait for disks in threads: fsync, git, SQLite."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    home: Path
+    """Cachet's own folder, `~/.cachet`."""
+    workspace: Path
+    compose: Compose
+    models: tuple[ModelRef, ...]
+    """The first is the default."""
+    host: str = "127.0.0.1"
+    port: int = PORT
+    """0 for any that is free."""
+    hosts: frozenset[str] = frozenset()
+    """Names beside those of loopback that requests may be sent to."""
+    origins: frozenset[str] = frozenset()
+    """Web pages that may send requests."""
+    largest_body: int = LARGEST_BODY
+    grace: int = GRACE
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What there is to say once the server takes requests."""
+
+    url: str
+    new_key: tuple[ClientKey, str] | None
+    """The key that was made because there was none, with its secret."""
+    recovered: int
+    """Runs that an earlier server left at work."""
+
+
+async def serve(settings: Settings, announce: Callable[[Started], None]) -> None:
+    """Serve until SIGINT or SIGTERM. Raises ConfigurationError where the port or the keys can't be used.
+
+    Then no new request is taken; runs under way have `grace` seconds to finish, those that don't are stopped
+    and journalled as any interrupted turn. A second signal stops them at once.
+    """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "cachet"))
+    listening = _listen(settings.host, settings.port)
+    try:
+        ring = KeyRing.open(settings.home)
+        new_key = ring.first()
+        shelf = Shelf(settings.home)
+        recovered = await asyncio.to_thread(recover, shelf, settings.home)
+        await asyncio.to_thread(shelf.prune, time.time())
+        app = build(
+            await _service(settings, shelf),
+            ring,
+            hosts=settings.hosts | _own_name(settings.host),
+            origins=settings.origins,
+            largest_body=settings.largest_body,
+        )
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            timeout_graceful_shutdown=settings.grace,
+            timeout_keep_alive=75,
+        )
+        announce(Started(_url(listening), new_key, recovered))
+        await _Server(config).serve(sockets=[listening])
+    finally:
+        listening.close()
+
+
+async def _service(settings: Settings, shelf: Shelf) -> Service:
+    ledger = await asyncio.to_thread(Ledger.read, settings.home)
+    return Service(
+        workspace=settings.workspace,
+        workplaces=Workplaces(settings.compose),
+        models=Models(settings.models, time.time()),
+        finder=Finder(settings.home, shelf),
+        shelf=shelf,
+        ledger=ledger,
+        admission=Admission(ledger.spent),
+    )
+
+
+class _Server(uvicorn.Server):
+    """Ends quietly when it is told to stop: that is how a server is meant to end."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        stops = (signal.SIGINT, signal.SIGTERM)
+        for each in stops:
+            loop.add_signal_handler(each, self.handle_exit, each, None)
+        try:
+            yield
+        finally:
+            for each in stops:
+                loop.remove_signal_handler(each)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Raises ConfigurationError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=WAITING)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen on {host} port {port}: {error.strerror or error}. Try another: agent serve --port"
+        ) from error
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _own_name(host: str) -> frozenset[str]:
+    """The name that clients use where the server listens on one address; none where it is every address."""
+    if host in ("0.0.0.0", "::", ""):
+        return frozenset()
+    return frozenset({f"[{host}]" if ":" in host else host.lower()})

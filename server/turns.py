@@ -1,0 +1,146 @@
+"""The endpoints that take turns: chat completions, responses, and what can be done with a response later."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from providers.call import new_id
+from providers.types import JSON
+from server.answer import TurnAnswer
+from server.asked import Asked, chat_asked, parsed, response_asked
+from server.chat_completions import ChatForm
+from server.errors import bad_request, not_found
+from server.form import Form
+from server.idempotency import LONGEST
+from server.keys import ClientKey
+from server.responses import ResponseForm, response
+from server.run import Run
+from server.schemas import ChatRequest, Id, ResponsesRequest
+from server.service import Ask, Service
+from server.shelf import Shelved
+from server.streams import Replayed
+
+_ID: TypeAdapter[str] = TypeAdapter(Id)
+_TOKEN = re.compile(rf"[\x21-\x7e]{{1,{LONGEST}}}")
+
+
+class Turns:
+    """Answers requests for turns with one service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            Route("/v1/responses", self.respond, methods=["POST"]),
+            Route("/v1/responses/{id}", self.retrieve, methods=["GET"]),
+            Route("/v1/responses/{id}", self.delete, methods=["DELETE"]),
+            Route("/v1/responses/{id}/cancel", self.cancel, methods=["POST"]),
+        ]
+
+    async def chat(self, request: Request) -> ASGIApp:
+        raw = await request.body()
+        body = parsed(ChatRequest, raw)
+        usage = body.stream_options is not None and body.stream_options.include_usage
+        return self._answer(request, raw, ChatForm(usage), chat_asked(body, session=_session(request)))
+
+    async def respond(self, request: Request) -> ASGIApp:
+        raw = await request.body()
+        asked = response_asked(parsed(ResponsesRequest, raw), session=_session(request))
+        return self._answer(request, raw, ResponseForm(), asked)
+
+    async def retrieve(self, request: Request) -> ASGIApp:
+        """A response as it stands; with `stream=true` as its events, those after `starting_after`."""
+        run, shelved = await self._find(request)
+        if request.query_params.get("stream") == "true":
+            return Replayed(ResponseForm(), run or shelved, after=_after(request))
+        return JSONResponse(response(run, run.outcome) if run else _body(shelved))
+
+    async def cancel(self, request: Request) -> Response:
+        """Stop a response that is at work; one that is over is answered as it ended."""
+        run, shelved = await self._find(request)
+        if run is None:
+            return JSONResponse(_body(shelved))
+        run.cancel()
+        return JSONResponse(response(run, await run.ended()))
+
+    async def delete(self, request: Request) -> Response:
+        """Forget a response. Its session stays, and what it was billed."""
+        run, _ = await self._find(request)
+        if run is not None:
+            run.cancel()
+            await run.ended()
+        id = _path_id(request)
+        await asyncio.to_thread(self._service.shelf.remove, client(request).id, id)
+        return JSONResponse({"id": id, "object": "response", "deleted": True})
+
+    def _answer(self, request: Request, raw: bytes, form: Form, asked: Asked) -> TurnAnswer:
+        token = request.headers.get("idempotency-key", "")
+        if token and not _TOKEN.fullmatch(token):
+            raise bad_request(f"An Idempotency-Key has 1 to {LONGEST} visible ASCII characters.")
+        ask = Ask(
+            key=client(request),
+            asked=asked,
+            form=form,
+            id=new_id(form.kind),
+            token=token,
+            request=hashlib.sha256(request.url.path.encode() + b"\n" + raw).hexdigest() if token else "",
+        )
+        return TurnAnswer(self._service, form, ask)
+
+    async def _find(self, request: Request) -> tuple[Run | None, Shelved]:
+        """A response of this client's, under way or kept. Raises ApiError."""
+        whose, id = client(request).id, _path_id(request)
+        found = await asyncio.to_thread(self._service.shelf.by_id, whose, id)
+        run = self._service.running(whose, id)
+        kept = found is not None and (run is not None or _body(found))
+        if found is None or not kept or not id.startswith("resp_"):
+            raise not_found(f"There is no response {id!r}.", code="response_not_found")
+        return run, found
+
+
+def client(request: Request) -> ClientKey:
+    """Whose request it is."""
+    key: ClientKey = request.scope["state"]["client"]
+    return key
+
+
+def proper_id(text: str, what: str) -> str:
+    """An id from a path or a header. Raises ApiError for what can't be one."""
+    try:
+        return _ID.validate_python(text)
+    except ValidationError as error:
+        raise not_found(f"There is no {what} of that id.", code=f"{what}_not_found") from error
+
+
+def _path_id(request: Request) -> str:
+    return proper_id(request.path_params["id"], "response")
+
+
+def _session(request: Request) -> str:
+    named = request.headers.get("x-session-id", "")
+    return proper_id(named, "session") if named else ""
+
+
+def _after(request: Request) -> int:
+    """Which sequence number a client has had already; -1 for none."""
+    text = request.query_params.get("starting_after", "-1")
+    if not re.fullmatch(r"-1|\d{1,9}", text):
+        raise bad_request("starting_after must be a sequence number.", "starting_after")
+    return int(text)
+
+
+def _body(shelved: Shelved) -> dict[str, JSON]:
+    """The response that was kept; of one that failed it stands beside the error."""
+    body = shelved.body or {}
+    inner: dict[str, JSON] = body.get("response", body)
+    return inner
