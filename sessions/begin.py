@@ -152,7 +152,7 @@ def _new(
 def _cache_book(setup: Setup, old: Conversation | None) -> CacheBook:
     book = CacheBook(setup.home)
     if old is not None:
-        book.remember(old)
+        book.remember(old.traffic)
     return book
 
 

@@ -10,13 +10,13 @@ from agent.cache import chooses_lifetime, lifetime
 from agent.diagnosis import reloaded, response_of, told_cause
 from agent.digests import Chain
 from agent.host import CallReport
-from agent.lifetimes import LONG, Choice, Habits, Lifetime, choose
+from agent.lifetimes import LONG, Choice, Habits, Lifetime, choose, learned
 from agent.reuse import CacheRecord, Miss, Sent
 from providers.call import estimate
 from providers.types import Message, Prefix, Request
 from sessions import habits as stored
-from sessions.records import MAIN
-from sessions.rehydrate import Conversation
+from sessions.records import MAIN, CallLine
+from sessions.traffic import Traffic
 
 
 @dataclass(slots=True)
@@ -34,6 +34,8 @@ class CacheBook:
         self._home = home
         self._lane = lane
         self._habits: Habits | None = None
+        self._lately = Habits()
+        """What this session's earlier pauses come to."""
         self.record = CacheRecord()
         self.choice: Choice | None = None
         """How the last call's lifetime was chosen; None where the provider doesn't let one choose."""
@@ -44,25 +46,36 @@ class CacheBook:
     @property
     def habits(self) -> Habits:
         if self._habits is None:
-            self._habits = stored.load(self._home)
+            known = stored.load(self._home)
+            self._habits = replace(
+                known, lately_between=self._lately.lately_between, lately_within=self._lately.lately_within
+            )
         return self._habits
 
-    def remember(self, told: Conversation) -> None:
-        """Take over what a journal tells of the calls before."""
+    def remember(self, told: Traffic) -> None:
+        """Take over what a journal tells of the calls before, so that the next one is planned as ever.
+
+        The pauses of this session are among that: what all of a person's come to is stored elsewhere.
+        """
         chain: list[str] = []
         messages: tuple[Message, ...] = ()
-        for sending in told.sent:
+        for sending in told.sendings:
+            if sending.prefix is None:
+                continue
             if sending.messages is not messages:
                 messages, chain = sending.messages, self._chain.of(sending.messages)
-            call, prefix, sent = sending.call, sending.prefix, chain[: sending.count]
-            keeps = lifetime(prefix, call.kept)
-            response = response_of(call.raw_usage)
-            self.record.add(
-                Sent(prefix, sent[-1], call.started, call.usage, keeps, call.lane, response), sent
-            )
-            self._latest = _Latest(call.started, None)
-        if messages[:1] != tuple(told.state.messages[:1]):
-            self.record.compacted()  # no call has sent the summary yet
+            sent = chain[: sending.count]
+            end = sending.call.id if sending.aside else sent[-1]
+            self.record.add(self._sent(sending.call, sending.prefix, end, sending.call.kept), sent)
+        match told.change:
+            case "compacted":
+                self.record.compacted()
+            case "rewound":
+                self.record.rewound()
+            case "":
+                pass
+        self._latest = None if told.latest is None else _Latest(told.latest, None)
+        self._lately = learned(told.pauses)
 
     def beside(self, lane: str) -> CacheBook:
         """The book of a sub-agent's calls, on the same record.
@@ -125,10 +138,7 @@ class CacheBook:
             # All of it was read, and an entry keeps the lifetime with which it was written; or the model
             # sells no hour, and wrote for five minutes.
             given = "5m"
-        keeps = lifetime(prefix, given or "")
-        response = response_of(report.raw_usage)
-        sent = Sent(prefix, chain[-1], report.started, report.usage, keeps, self._lane, response)
-        self.record.add(sent, chain)
+        self.record.add(self._sent(report, prefix, chain[-1], given or ""), chain)
         return given, miss
 
     def expected(self, prefix: Prefix, messages: Sequence[Message], now: float) -> int:
@@ -148,6 +158,17 @@ class CacheBook:
         """Keep what was learned of this person's pauses."""
         if self._habits is not None:
             stored.save(self._home, self._habits)
+
+    def _sent(self, call: CallReport | CallLine, prefix: Prefix, digest: str, given: str) -> Sent:
+        return Sent(
+            prefix=prefix,
+            digest=digest,
+            started=call.started,
+            usage=call.usage,
+            keeps=lifetime(prefix, given),
+            lane=self._lane,
+            response=response_of(call.raw_usage),
+        )
 
     def _learn(self, started: float, turn: str | None) -> None:
         if self._latest is not None and started > self._latest.started:

@@ -13,7 +13,7 @@ from providers.errors import ProviderError
 from providers.provider import Provider, Settles
 from providers.types import Prefix, Request
 from sessions.records import CallLine
-from sessions.rehydrate import Reached
+from sessions.traffic import Reached
 
 SMALLEST_WINDOW = 3_000
 """Tokens. No model that can call tools has a context window smaller than 4,096."""

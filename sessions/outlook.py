@@ -78,7 +78,7 @@ def outlook_of(told: Conversation, home: Path, now: float) -> Outlook | None:
     if told.prefix is None:
         return None
     book = CacheBook(home)
-    book.remember(told)
+    book.remember(told.traffic)
     last = next((call for call in reversed(told.calls) if call.purpose == "main" and call.answered), None)
     found = outlook(book, told.prefix, told.state.messages, last, now)
     if not found.prompt:

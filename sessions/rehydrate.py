@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.permissions import Rule
 from agent.state import AgentState
 from providers.types import Message, Prefix, ToolCall, Usage
-from sessions.chain import Live, Tree
+from sessions.chain import Tree
 from sessions.records import (
     CallLine,
     CheckpointLine,
-    CompactionLine,
     MessageLine,
     NoteLine,
     Origin,
@@ -22,25 +21,7 @@ from sessions.records import (
     SessionLine,
 )
 from sessions.seen import versions_seen
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """How far a conversation was sent on a prefix: the latest answered call, and the last message of it."""
-
-    call: CallLine
-    end: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """An answered call: its prefix, and the first `count` of `messages`, which are what it sent."""
-
-    call: CallLine
-    prefix: Prefix
-    messages: tuple[Message, ...]
-    """The conversation at that time: as it is live now, or as it was before a summary took its place."""
-    count: int
+from sessions.traffic import Reached, Traffic, traffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +43,8 @@ class Conversation:
     """Id of the user message that began the latest live turn."""
     reached: Mapping[Prefix | None, Reached]
     """For each prefix that the live conversation was sent on; None stands for one that wasn't readable."""
-    sent: tuple[Sending, ...]
-    """The answered calls of the conversation, those before a compaction too."""
+    traffic: Traffic
+    """The conversation's model calls, those that a rewind or a summary left behind too."""
     calls: tuple[CallLine, ...]
     checkpoints: tuple[CheckpointLine, ...]
     last_number: int
@@ -99,7 +80,8 @@ def rehydrate(records: Iterable[Record]) -> Conversation:
     origin = first.origin if first else None
     prefix = next((line.prefix for line in reversed(lines) if isinstance(line, PrefixLine)), None)
     told = {line.message.id for line in tree.chain(tree.head)}
-    reached = _reached(lines, live, told)
+    made = traffic(lines, tree)
+    reached = made.reached(live.messages)
     present = reached.get(prefix)
     return Conversation(
         session=first.session if first else "",
@@ -113,7 +95,7 @@ def rehydrate(records: Iterable[Record]) -> Conversation:
         head=tree.head,
         turn=turns[-1] if turns else None,
         reached=reached,
-        sent=tuple(_sent(lines, tree, told)),
+        traffic=made,
         calls=calls,
         checkpoints=checkpoints,
         last_number=max((line.number for line in checkpoints), default=-1),
@@ -158,61 +140,6 @@ def _turns(tree: Tree) -> tuple[str, ...]:
 
 def _begins_turn(line: MessageLine) -> bool:
     return line.turn is None or line.turn == line.message.id
-
-
-def _sent(lines: Sequence[Record], tree: Tree, told: Container[str]) -> Iterator[Sending]:
-    """Each call with the conversation it belonged to; `told` are the ids of the live chain's messages."""
-    waiting: list[tuple[CallLine, Prefix, str]] = []
-    ends = {line.call: line.parent for line in lines if isinstance(line, MessageLine) and line.call}
-    prefix: Prefix | None = None
-    for line in lines:
-        match line:
-            case PrefixLine():
-                prefix = line.prefix
-            case CallLine(purpose="main") if line.answered and prefix is not None:
-                end = ends.get(line.id, line.parent)
-                if end is not None:
-                    waiting.append((line, prefix, end))
-            case CompactionLine(summary=summary) if summary in told:
-                before = tree.chain(summary)[:-1]
-                yield from _placed(waiting, tree.live(before[-1].message.id if before else None).messages)
-                waiting.clear()
-            case _:
-                pass
-    yield from _placed(waiting, tree.live(tree.head).messages)
-
-
-def _placed(
-    calls: Iterable[tuple[CallLine, Prefix, str]], messages: tuple[Message, ...]
-) -> Iterator[Sending]:
-    places = {message.id: place for place, message in enumerate(messages)}
-    for call, prefix, end in calls:
-        if end in places:
-            yield Sending(call, prefix, messages, places[end] + 1)
-
-
-def _reached(lines: Sequence[Record], live: Live, told: Container[str]) -> dict[Prefix | None, Reached]:
-    """The latest answered call on each prefix whose conversation is still live, broken off or not.
-
-    What was sent before a summary took its place is not live, though a message of it may be.
-    """
-    sent = {message.id for message in live.messages}
-    ends = {line.call: line.parent for line in lines if isinstance(line, MessageLine) and line.call}
-    prefix: Prefix | None = None
-    reached: dict[Prefix | None, Reached] = {}
-    for line in lines:
-        match line:
-            case PrefixLine():
-                prefix = line.prefix
-            case CallLine(purpose="main") if line.answered:
-                end = ends.get(line.id, line.parent)
-                if end in sent:
-                    reached[prefix] = Reached(line, end)
-            case CompactionLine(summary=summary) if summary in told:
-                reached.clear()
-            case _:
-                pass
-    return reached
 
 
 def _rule(note: NoteLine) -> Rule | None:

@@ -39,10 +39,11 @@ from sessions.milestones import Milestones
 from sessions.outlook import Outlook, outlook
 from sessions.preface import Preface
 from sessions.records import CallLine
-from sessions.rehydrate import Reached, rehydrate
+from sessions.rehydrate import rehydrate
 from sessions.seen import Versions
 from sessions.setup import Setup
 from sessions.switch import Switch
+from sessions.traffic import Reached
 
 
 class TurnUnderWay(CachetError):
