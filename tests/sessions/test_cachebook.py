@@ -206,3 +206,34 @@ async def test_the_footers_countdown_goes_by_the_entrys_own_lifetime(tmp_path: P
 def _away() -> Habits:
     """Somebody who is away for six minutes after every call."""
     return learned([(400.0, False), (400.0, True)] * 60)
+
+
+async def test_a_branch_that_was_taken_back_is_warm_after_a_resume_too(tmp_path: Path) -> None:
+    with serving("one", "two") as server:
+        async with chat(tmp_path, server) as session:
+            await told(session, LONG)
+            await told(session, LONG + "more")
+            latest = session.checkpoints()[-1].number
+            whole = session.calls[-1].usage.prompt_tokens
+            await session.undo()
+        again = await begin.resume(given(tmp_path, server), session.path)
+        await again.rewind(latest)
+        assert again.outlook(again.prefix, again.calls[-1].started + 1).held == whole
+        await again.close()
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_after_a_summary_the_provider_is_asked_about_the_call_that_made_it(
+    tmp_path: Path, resumed: bool
+) -> None:
+    with serving("one", "a summary", "two") as server:
+        session = await begin.start(given(tmp_path, server), MODEL)
+        await told(session, LONG)
+        async for _ in session.compact():
+            pass
+        if resumed:
+            await session.close()
+            session = await begin.resume(given(tmp_path, server), session.path)
+        await told(session, "b")
+        await session.close()
+    assert compared(server) == [None, "msg_1", "msg_2"]
