@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from providers.errors import ConfigurationError
 from providers.types import ModelRef
@@ -68,6 +69,15 @@ class Started:
     """Runs that an earlier server left at work."""
 
 
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """The application over its files, before it listens anywhere."""
+
+    app: ASGIApp
+    new_key: tuple[ClientKey, str] | None
+    recovered: int
+
+
 async def serve(settings: Settings, announce: Callable[[Started], None]) -> None:
     """Serve until SIGINT or SIGTERM. Raises ConfigurationError where the port or the keys can't be used.
 
@@ -77,20 +87,9 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "cachet"))
     listening = _listen(settings.host, settings.port)
     try:
-        ring = KeyRing.open(settings.home)
-        new_key = ring.first()
-        shelf = Shelf(settings.home)
-        recovered = await asyncio.to_thread(recover, shelf, settings.home)
-        await asyncio.to_thread(shelf.prune, time.time())
-        app = build(
-            await _service(settings, shelf),
-            ring,
-            hosts=settings.hosts | _own_name(settings.host),
-            origins=settings.origins,
-            largest_body=settings.largest_body,
-        )
+        assembled = await assemble(settings)
         config = uvicorn.Config(
-            app,
+            assembled.app,
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -98,10 +97,27 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
             timeout_graceful_shutdown=settings.grace,
             timeout_keep_alive=75,
         )
-        announce(Started(_url(listening), new_key, recovered))
+        announce(Started(_url(listening), assembled.new_key, assembled.recovered))
         await _Server(config).serve(sockets=[listening])
     finally:
         listening.close()
+
+
+async def assemble(settings: Settings) -> Assembled:
+    """Everything but the listening: keys and what earlier runs left are read. Raises ConfigurationError."""
+    ring = KeyRing.open(settings.home)
+    new_key = ring.first()
+    shelf = Shelf(settings.home)
+    recovered = await asyncio.to_thread(recover, shelf, settings.home)
+    await asyncio.to_thread(shelf.prune, time.time())
+    app = build(
+        await _service(settings, shelf),
+        ring,
+        hosts=settings.hosts | _own_name(settings.host),
+        origins=settings.origins,
+        largest_body=settings.largest_body,
+    )
+    return Assembled(app, new_key, recovered)
 
 
 async def _service(settings: Settings, shelf: Shelf) -> Service:
