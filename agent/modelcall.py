@@ -75,7 +75,8 @@ class ModelCall:
     async def _request(self, patience: float) -> Request:
         """The request to send now, as the host will have it. Raises what the host raises."""
         request = self._state.request(self._rig.prefix)
-        return await self._host.before_call(replace(request, patience=patience))
+        most = self._rig.answer_tokens if self._rig.purpose == "main" else None
+        return await self._host.before_call(replace(request, patience=patience, max_output_tokens=most))
 
     async def _book(self, call: Call, outcome: str, *, keep: bool) -> CallReport:
         """Record the call, then (with `keep`) the message it made."""

@@ -29,5 +29,7 @@ class Rig:
     seen: FilesSeen = field(default_factory=FilesSeen)
     retry: Retry = field(default_factory=Retry)
     purpose: Purpose = "main"
+    answer_tokens: int | None = None
+    """The most tokens of one answer in the main conversation, below what the prefix says; None for just that."""
     gauge: Gauge | None = None
     """How full the context window is. None: the conversation is never compacted by itself."""

@@ -172,7 +172,7 @@ class Service:
         if asked.effort is not None:
             parameters = replace(parameters, effort=asked.effort.level)
         limits = replace(setup.limits, max_cost=_least(setup.limits.max_cost, slot.allowance))
-        return replace(setup, parameters=parameters, limits=limits)
+        return replace(setup, parameters=parameters, limits=limits, answer_tokens=asked.answer_tokens)
 
     async def _work(self, run: Run, ask: Ask, slot: Slot, lock: asyncio.Lock) -> None:
         try:

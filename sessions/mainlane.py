@@ -56,7 +56,7 @@ class MainLane:
         if self.bill.limits == Limits():
             return request
         limit = await asyncio.to_thread(self.bill.allowance, request, time.time())
-        return replace(request, max_output_tokens=limit)
+        return request if limit is None else replace(request, max_output_tokens=limit)
 
     async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
         return await self.gate.permit(call, intent)

@@ -318,6 +318,7 @@ class Session:
             scratch=self._scratch,
             seen=self._milestones.seen,
             retry=self._setup.retry,
+            answer_tokens=self._setup.answer_tokens,
             gauge=self._dialogue.gauge,
         )
 

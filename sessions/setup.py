@@ -70,6 +70,8 @@ class Setup:
     rates: Mapping[str, Rates] = field(default_factory=dict)
     """The person's own prices, by model."""
     parameters: Parameters = field(default_factory=Parameters)
+    answer_tokens: int | None = None
+    """The most tokens of one answer, where a client asked for so few: it then ends there, unfinished."""
     ask: Ask = deny
     limits: Limits = field(default_factory=Limits)
     paid: tuple[CallLine, ...] = ()
