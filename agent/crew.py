@@ -55,14 +55,17 @@ class Crew:
         self._gate = _Gate(lifetime(rig.prefix) or ASSUMED_LIFETIME)
         self.usage = Usage()
 
-    async def work(self, call: ToolCall, job: Job, tell: Callable[[str], None]) -> Outcome:
-        """Do the job that a tool call asked for; `tell` shows lines of what goes on to the person.
+    async def work(
+        self, call: ToolCall, job: Job, tell: Callable[[str], None], booked: Callable[[CallFinished], None]
+    ) -> Outcome:
+        """Do the job that a tool call asked for.
 
-        A model call that fails for good is an outcome. Raises what the host raises.
+        `tell` shows lines of what goes on to the person, `booked` is told of each model call. A model
+        call that fails for good is an outcome. Raises what the host raises.
         """
         async with self._seats, self._gate.passed() as answering:
             lane = Lane(new_id("task"), job.description, call.id)
-            errand = _Errand(self._state, self._host.lane(lane), tell, answering)
+            errand = _Errand(self._state, self._host.lane(lane), tell, booked, answering)
             try:
                 return await errand.outcome(self._run, self._rig, job)
             finally:
@@ -110,12 +113,18 @@ class _Errand:
     """One sub-agent at work."""
 
     def __init__(
-        self, parent: AgentState, host: LaneHost, tell: Callable[[str], None], answering: Callable[[], None]
+        self,
+        parent: AgentState,
+        host: LaneHost,
+        tell: Callable[[str], None],
+        booked: Callable[[CallFinished], None],
+        answering: Callable[[], None],
     ) -> None:
         self.state = AgentState(parent=parent, patience=parent.patience)
         self._opening = opening_of(parent.messages)
         self._host = host
         self._tell = tell
+        self._booked = booked
         self._answering = answering
         self._calls = 0
         self._finished: TurnFinished | None = None
@@ -148,6 +157,7 @@ class _Errand:
                 self._answering()
             case CallFinished(report):
                 self._calls += 1
+                self._booked(event)
                 if report.answered:
                     self._answering()
             case ToolStarted(summary=summary):

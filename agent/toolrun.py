@@ -131,7 +131,7 @@ class ToolRun:
             scratch=self._rig.scratch,
             seen=self._rig.seen,
             emit=emit,
-            delegate=self._delegate(item.call, emit),
+            delegate=self._delegate(item.call, emit, queue.put_nowait),
         )
         try:
             try:
@@ -147,13 +147,15 @@ class ToolRun:
         finally:
             queue.put_nowait(None)
 
-    def _delegate(self, call: ToolCall, emit: Callable[[str], None]) -> Delegate | None:
+    def _delegate(
+        self, call: ToolCall, emit: Callable[[str], None], booked: Callable[[Event], None]
+    ) -> Delegate | None:
         crew = self._crew
         if crew is None:
             return None
 
         async def delegate(job: Job) -> Outcome:
-            return await crew.work(call, job, emit)
+            return await crew.work(call, job, emit, booked)
 
         return delegate
 

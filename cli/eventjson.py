@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from agent.events import (
     CacheMissed,
@@ -19,9 +21,14 @@ from agent.events import (
     TurnFinished,
     TurnStarted,
 )
+from agent.host import CallReport
 from cli.usagejson import usage_object
 from providers.types import JSON, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallStarted
 from sessions.records import CallLine
+
+_Fields: TypeAlias = dict[str, JSON]
+
+_CAPITAL = re.compile(r"(?<=.)(?=[A-Z])")
 
 
 def event_object(event: Event, calls: Sequence[CallLine] = ()) -> dict[str, JSON]:
@@ -29,65 +36,64 @@ def event_object(event: Event, calls: Sequence[CallLine] = ()) -> dict[str, JSON
 
     `calls` is the ledger, which knows what a call cost: null where no price is known.
     """
+    kind = _CAPITAL.sub("_", type(event).__name__).lower()
     match event:
-        case TurnStarted(message_id):
-            return {"type": "turn_started", "message_id": message_id}
-        case TextDelta(text):
-            return {"type": "text_delta", "text": text}
-        case ThinkingDelta(text):
-            return {"type": "thinking_delta", "text": text}
-        case ToolCallStarted(call_id, name):
-            return {"type": "tool_call_started", "call_id": call_id, "name": name}
-        case ToolCallDelta(call_id, json_text):
-            return {"type": "tool_call_delta", "call_id": call_id, "json": json_text}
+        case TextDelta() | ThinkingDelta() | ToolCallStarted() | ToolCallDelta():
+            fields = _streamed(event)
+        case ToolStarted() | ToolOutput() | ToolFinished():
+            fields = _of_tool(event)
         case CallFinished(report):
-            return {
-                "type": "call_finished",
-                "call_id": report.id,
-                "purpose": report.purpose,
-                "model": report.model,
-                "outcome": report.outcome,
-                "usage": usage_object(report.usage),
-                "cost_usd": next((call.cost for call in reversed(calls) if call.id == report.id), None),
-                "estimated": report.estimated,
-                "duration": report.duration,
-                "time_to_first_token": report.time_to_first_token,
-            }
+            fields = _of_call(report, calls)
+        case CacheMissed() | Compacting() | Compacted() | NotCompacted():
+            fields = _of_cache(event)
+        case TurnStarted() | Retrying() | CheckpointMade() | TurnFinished():
+            fields = _of_turn(event)
+    return {"type": kind, **fields}
+
+
+def _streamed(event: TextDelta | ThinkingDelta | ToolCallStarted | ToolCallDelta) -> _Fields:
+    match event:
+        case TextDelta(text) | ThinkingDelta(text):
+            return {"text": text}
+        case ToolCallStarted(call_id, name):
+            return {"call_id": call_id, "name": name}
+        case ToolCallDelta(call_id, json_text):
+            return {"call_id": call_id, "json": json_text}
+
+
+def _of_tool(event: ToolStarted | ToolOutput | ToolFinished) -> _Fields:
+    match event:
         case ToolStarted(call, summary):
-            return {"type": "tool_started", "call_id": call.id, "name": call.name, "summary": summary}
+            return {"call_id": call.id, "name": call.name, "summary": summary}
         case ToolOutput(call_id, text):
-            return {"type": "tool_output", "call_id": call_id, "text": text}
+            return {"call_id": call_id, "text": text}
         case ToolFinished(call, text, display, is_error):
-            return {
-                "type": "tool_finished",
-                "call_id": call.id,
-                "name": call.name,
-                "text": text,
-                "display": display,
-                "is_error": is_error,
-            }
-        case Retrying(seconds, reason, attempt, attempts, void):
-            return {
-                "type": "retrying",
-                "seconds": seconds,
-                "reason": reason,
-                "attempt": attempt,
-                "attempts": attempts,
-                "void": void,
-            }
+            told: _Fields = {"text": text, "display": display, "is_error": is_error}
+            return {"call_id": call.id, "name": call.name, **told}
+
+
+def _of_call(report: CallReport, calls: Sequence[CallLine]) -> _Fields:
+    return {
+        "call_id": report.id,
+        "purpose": report.purpose,
+        "model": report.model,
+        "outcome": report.outcome,
+        "usage": usage_object(report.usage),
+        "cost_usd": next((call.cost for call in reversed(calls) if call.id == report.id), None),
+        "estimated": report.estimated,
+        "duration": report.duration,
+        "time_to_first_token": report.time_to_first_token,
+    }
+
+
+def _of_cache(event: CacheMissed | Compacting | Compacted | NotCompacted) -> _Fields:
+    match event:
         case CacheMissed(cause, detail, tokens, cost):
-            return {
-                "type": "cache_missed",
-                "cause": cause,
-                "detail": detail,
-                "tokens": tokens,
-                "cost_usd": cost,
-            }
+            return {"cause": cause, "detail": detail, "tokens": tokens, "cost_usd": cost}
         case Compacting(reason, tokens):
-            return {"type": "compacting", "reason": reason, "tokens": tokens}
+            return {"reason": reason, "tokens": tokens}
         case Compacted():
             return {
-                "type": "compacted",
                 "tokens_before": event.before,
                 "tokens_after": event.after,
                 "tokens_anew": event.anew,
@@ -96,13 +102,17 @@ def event_object(event: Event, calls: Sequence[CallLine] = ()) -> dict[str, JSON
                 "anew_cost_usd": event.anew_cost,
             }
         case NotCompacted(reason):
-            return {"type": "not_compacted", "reason": reason}
+            return {"reason": reason}
+
+
+def _of_turn(event: TurnStarted | Retrying | CheckpointMade | TurnFinished) -> _Fields:
+    match event:
+        case TurnStarted(message_id):
+            return {"message_id": message_id}
+        case Retrying(seconds, reason, attempt, attempts, void):
+            tries: _Fields = {"attempt": attempt, "attempts": attempts, "void": void}
+            return {"seconds": seconds, "reason": reason, **tries}
         case CheckpointMade(number, path, files_off):
-            return {"type": "checkpoint_made", "number": number, "path": path, "files_off": files_off}
+            return {"number": number, "path": path, "files_off": files_off}
         case TurnFinished(usage, stop_reason, text):
-            return {
-                "type": "turn_finished",
-                "usage": usage_object(usage),
-                "stop_reason": stop_reason,
-                "text": text,
-            }
+            return {"usage": usage_object(usage), "stop_reason": stop_reason, "text": text}

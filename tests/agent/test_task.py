@@ -80,7 +80,8 @@ async def test_the_persons_stream_has_a_tasks_steps_and_figures_but_none_of_its_
     assert [event.summary for event in started] == ["task: look for it"]
     output = [event for event in events if isinstance(event, ToolOutput)]
     assert [(event.call_id, event.text) for event in output] == [(started[0].call.id, "ls .\n")]
-    assert sum(isinstance(event, CallFinished) for event in events) == 2
+    calls = [event.report.purpose for event in events if isinstance(event, CallFinished)]
+    assert calls == ["main", "task", "task", "main"]
     (finished,) = [event for event in events if isinstance(event, ToolFinished)]
     assert finished.display == "2 model calls · 200 tokens, cache 93% · cost unknown"
     assert "Looking around." not in repr(events)
@@ -209,8 +210,8 @@ async def test_a_task_that_is_stopped_before_it_began_lets_the_others_begin(tmp_
     model = script(tmp_path, use(FIND), tasks={"find it": [say("ok")]})
     crew = Crew(run, AgentState(), host, rig(tmp_path, model))
     call = ToolCall("c1", "task", "{}")
-    first = asyncio.create_task(crew.work(call, Job("one", "find it"), print))
-    second = asyncio.create_task(crew.work(call, Job("two", "find it"), print))
+    first = asyncio.create_task(crew.work(call, Job("one", "find it"), print, print))
+    second = asyncio.create_task(crew.work(call, Job("two", "find it"), print, print))
     for _ in range(100):
         await asyncio.sleep(0)
     first.cancel()

@@ -34,7 +34,8 @@ def test_the_stream_has_a_tasks_steps_as_its_tools_output(tmp_path: Path) -> Non
     events = agent(*words).events
     assert [event["text"] for event in events if event["type"] == "text_delta"] == ["Done."]
     assert [event["text"] for event in events if event["type"] == "tool_output"] == ["ls .\n"]
-    assert sum(event["type"] == "call_finished" for event in events) == 2
+    calls = [event["purpose"] for event in events if event["type"] == "call_finished"]
+    assert calls == ["main", "task", "task", "main"]
     assert len(events[-1]["calls"]) == 4
 
 

@@ -201,6 +201,22 @@ async def test_a_task_of_a_later_step_begins_at_once_and_reads_what_the_earlier_
     assert [read for read, _ in others] == [shared for _, shared in others]
 
 
+async def test_what_a_task_misses_is_told_as_it_happens(tmp_path: Path) -> None:
+    forgotten = Use((("ls", {}),), pause=4000.0)  # by the server's clock more than it keeps anything
+    plays = {"go": [Use((job("search"),)), Say("Done.")], "search": [forgotten, Say("Found.")]}
+    with claude(tmp_path, **plays) as server:
+        session = await begin.start(served(tmp_path, server), CLAUDE)
+        events = await told(session)
+        await session.close()
+    _, _, task, main = session.calls
+    assert (task.purpose, main.purpose) == ("task", "main")
+    assert task.miss is not None
+    missed, _ = [event for event in events if isinstance(event, CacheMissed)]
+    assert (missed.tokens, missed.cost) == (task.miss.tokens, task.miss.cost)
+    kinds = [type(event) for event in events]
+    assert kinds.index(CacheMissed) < kinds.index(ToolFinished)
+
+
 # --- permissions and files ---------------------------------------------------------------------------------
 
 
