@@ -10,7 +10,6 @@ from typing import TypeVar
 from starlette.types import Receive, Scope, Send
 
 from server.form import Form
-from server.idempotency import Earlier
 from server.presence import ClientLeft, Presence
 from server.run import Run
 from server.sending import send_object
@@ -36,7 +35,7 @@ class TurnAnswer:
         asked = self._ask.asked
         async with Presence(receive) as presence:
             try:
-                match await self._run(presence):
+                match await presence.unless_gone(self._service.taken(self._ask)):
                     case Shelved() as shelved:
                         await self._replay(shelved, send)
                     case Run() as run if asked.stream:
@@ -47,16 +46,6 @@ class TurnAnswer:
                         await self._whole(run, presence, send)
             except ClientLeft:
                 return
-
-    async def _run(self, presence: Presence) -> Run | Shelved:
-        """The run that this request begins, or that an earlier one with the same idempotency key did."""
-        ask = self._ask
-        earlier: Earlier | None = None
-        if ask.token:
-            earlier = await presence.unless_gone(self._service.earlier(ask))
-        if earlier is not None:
-            return earlier
-        return await presence.unless_gone(self._service.begin(ask, self._service.admit(ask.key)))
 
     async def _whole(self, run: Run, presence: Presence, send: Send) -> None:
         outcome = await self._heard(run, presence, run.ended())
@@ -71,30 +60,33 @@ class TurnAnswer:
             await send_object(send, shelved.status, shelved.body or {}, {"x-session-id": shelved.session})
 
     async def _stream(self, run: Run, presence: Presence, send: Send) -> None:
-        with run.listen() as listener:
-            if not self._form.begins_at_once and await self._failed_at_once(run, presence):
-                await self._whole(run, presence, send)
-                return
-            await self._heard(run, presence, tell(run, self._form, listener, send))
+        if not self._form.begins_at_once and await self._failed_at_once(run, presence):
+            await self._whole(run, presence, send)
+        else:
+            await self._heard(run, presence, tell(run, self._form, send))
 
     async def _failed_at_once(self, run: Run, presence: Presence) -> bool:
         """Whether the run is over before it said anything: then its failure can be an HTTP status."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_WORD):
                 await self._heard(run, presence, _first_word(run))
-        return run.over and not run.pieces.all
+        return run.over and not run.spoke
 
     async def _heard(self, run: Run, presence: Presence, work: Coroutine[None, None, T]) -> T:
-        """Do the work while the client is there. Raises ClientLeft, after the run was told to stop."""
+        """Do the work while the client is there.
+
+        Raises ClientLeft, after the run was told to stop: unless it is in the background, or answers another
+        request, too.
+        """
         try:
             return await presence.unless_gone(work)
         except (ClientLeft, OSError) as gone:
-            if not run.asked.background:
+            if not run.asked.background and not run.heard:
                 run.cancel()
             raise ClientLeft from gone
 
 
 async def _first_word(run: Run) -> None:
     with run.listen() as listener:
-        while not run.pieces.all and await listener.more(None) is not None:
+        while not run.spoke and await listener.more(None) is not None:
             pass

@@ -72,6 +72,11 @@ class Asked:
     """The client's own notes on the response, given back as they came."""
 
     @property
+    def named(self) -> bool:
+        """Whether it says itself where to go on: then its history needn't be the session's."""
+        return bool(self.previous or self.session)
+
+    @property
     def chain(self) -> str:
         """The history's digest; empty where nothing was answered yet: a first message names no session."""
         return digest(self.history) if any(said.role == "assistant" for said in self.history) else ""

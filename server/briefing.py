@@ -43,5 +43,4 @@ def _untold(asked: Asked, place: Place | None) -> tuple[Said, ...]:
     """The part of the client's history that the session hasn't heard."""
     if place is None:
         return asked.history
-    named = bool(asked.previous or asked.session)
-    return asked.history if named and not asked.resends else ()
+    return asked.history if asked.named and not asked.resends else ()

@@ -8,7 +8,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from agent.events import Event, TurnFinished
+from agent.events import Event, ToolStarted, TurnFinished
 from agent.settled import settled
 from providers.types import ModelRef, StopReason
 from server.asked import Asked
@@ -61,6 +61,7 @@ class Run:
         self._calls_before = len(session.calls)
         self._listeners: set[asyncio.Event] = set()
         self._task: asyncio.Task[None] | None = None
+        self._unwanted = False
 
     @property
     def model(self) -> ModelRef:
@@ -75,6 +76,16 @@ class Run:
     def over(self) -> bool:
         return self.outcome is not None
 
+    @property
+    def spoke(self) -> bool:
+        """Whether there is anything to tell: words, or a tool that was begun."""
+        return bool(self.pieces.all) or any(isinstance(event, ToolStarted) for event in self.events)
+
+    @property
+    def heard(self) -> bool:
+        """Whether anyone listens."""
+        return bool(self._listeners)
+
     async def take(self, before_end: Callable[[Outcome], Coroutine[None, None, None]]) -> None:
         """Take the turn to its end, whichever that is. Raises nothing: `outcome` tells.
 
@@ -82,7 +93,7 @@ class Run:
         billed by then stays booked.
         """
         self._task = asyncio.current_task()
-        outcome = await self._turn()
+        outcome = Outcome("cancelled") if self._unwanted else await self._turn()
         with suppress(asyncio.CancelledError):  # it has ended already
             await settled(before_end(outcome))
         self.outcome = outcome
@@ -104,7 +115,8 @@ class Run:
         return _finished(finished)
 
     def cancel(self) -> None:
-        """Stop it; it is over a moment later."""
+        """Stop it; it is over a moment later. One that hasn't begun won't."""
+        self._unwanted = True
         if self._task is not None and not self.over:
             self._task.cancel()
 

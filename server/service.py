@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -20,7 +21,7 @@ from server.briefing import briefing, instructions_digest, with_untold_images
 from server.errors import unavailable
 from server.finder import Finder, Place
 from server.form import Form
-from server.idempotency import Claims, Earlier
+from server.idempotency import Claims
 from server.keys import ClientKey
 from server.ledger import Ledger
 from server.models import Models
@@ -99,51 +100,23 @@ class Service:
         run = self._runs.get(id)
         return run if run is not None and run.client == client else None
 
-    def admit(self, key: ClientKey) -> Slot:
-        """Room for one run. Raises ApiError: too many at once or a minute, the budget spent, closing."""
-        if self._closing:
-            raise unavailable("The server is stopping. Ask again when it is back.", retry_after=5)
-        return self._admission.admit(key)
+    async def taken(self, ask: Ask) -> Run | Shelved:
+        """The turn that a request means: begun now, or by an earlier request with its idempotency key.
 
-    async def earlier(self, ask: Ask) -> Earlier | None:
-        """What an earlier request with the same idempotency key began. Raises ApiError.
-
-        None where this is the first one: it must go on to `begin`.
+        Waits while its session is at work on another turn. Raises ApiError, and what opening a session
+        raises.
         """
-        return await self._claims.earlier(ask.key.id, ask.token, ask.request)
-
-    async def begin(self, ask: Ask, slot: Slot) -> Run:
-        """Open the session that the request means and start its turn; the slot is given back at its end.
-
-        Waits while that session is at work on another turn. Raises ApiError, and what opening a session
-        raises; the slot is given back then, too.
-        """
-        lock: asyncio.Lock | None = None
+        if not ask.token:
+            return await self._begun(ask)
+        earlier = await self._claims.earlier(ask.key.id, ask.token, ask.request)
+        if earlier is not None:
+            return earlier
         try:
-            model = self.models.named(ask.asked.model)
-            place = await asyncio.to_thread(self.finder.find, ask.key, self.workspace(ask.key), ask.asked)
-            if place is not None:
-                lock = self.lock(place.session)
-                await lock.acquire()
-            session = await self._opened(ask, place, model, slot)
+            run = await self._begun(ask)
         except BaseException:
-            if lock is not None:
-                lock.release()
-            slot.release()
             self._claims.release(ask.key.id, ask.token)
             raise
-        if lock is None:
-            lock = self.lock(session.id)
-            await lock.acquire()  # nobody else can know this session yet
-        for text in briefing(ask.asked, place):
-            session.add_context(text)
-        asked = with_untold_images(ask.asked, place)
-        run = Run(ask.id, ask.key.id, asked, session, created=time.time())
-        self._runs[run.id] = run
         self._claims.settle(ask.key.id, ask.token, run)
-        task = asyncio.create_task(self._work(run, ask, slot, lock))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         return run
 
     async def close(self) -> None:
@@ -154,6 +127,29 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._workplaces.close()
         await asyncio.to_thread(self.shelf.close)
+
+    async def _begun(self, ask: Ask) -> Run:
+        """Open the session that the request means, and start its turn in a task of its own."""
+        if self._closing:
+            raise unavailable("The server is stopping. Ask again when it is back.", retry_after=5)
+        model = self.models.named(ask.asked.model)
+        async with AsyncExitStack() as held:
+            slot = held.enter_context(self._admission.admit(ask.key))
+            place = await asyncio.to_thread(self.finder.find, ask.key, self.workspace(ask.key), ask.asked)
+            if place is not None:
+                await held.enter_async_context(self.lock(place.session))
+            session = await self._opened(ask, place, model, slot)
+            if place is None or session.id != place.session:
+                await held.enter_async_context(self.lock(session.id))  # nobody else knows it yet
+            for text in briefing(ask.asked, place):
+                session.add_context(text)
+            asked = with_untold_images(ask.asked, place)
+            run = Run(ask.id, ask.key.id, asked, session, created=time.time())
+            self._runs[run.id] = run
+            task = asyncio.create_task(self._work(run, ask, slot, held.pop_all()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return run
 
     async def _opened(self, ask: Ask, place: Place | None, model: ModelRef | None, slot: Slot) -> Session:
         setup = self._limited(self.setup(ask.key), ask.asked, slot)
@@ -174,20 +170,18 @@ class Service:
         limits = replace(setup.limits, max_cost=_least(setup.limits.max_cost, slot.allowance))
         return replace(setup, parameters=parameters, limits=limits, answer_tokens=asked.answer_tokens)
 
-    async def _work(self, run: Run, ask: Ask, slot: Slot, lock: asyncio.Lock) -> None:
-        try:
-            await self._shelve(run, ask, None)
-            await run.take(before_end=lambda outcome: self._settle(run, ask, slot, outcome))
-            if run.fault is not None:
-                _log.error("%s failed: %s", run.id, run.fault, exc_info=_unforeseen(run.fault))
-        finally:
-            self._runs.pop(run.id, None)
-            self._claims.release(ask.key.id, ask.token)
+    async def _work(self, run: Run, ask: Ask, slot: Slot, held: AsyncExitStack) -> None:
+        """Take the turn, and then leave what was held for it: the slot, the session's lock."""
+        async with held:
             try:
-                await settled(run.session.close())
+                await self._shelve(run, ask, None)
+                await run.take(before_end=lambda outcome: self._settle(run, ask, slot, outcome))
+                if run.fault is not None:
+                    _log.error("%s failed: %s", run.id, run.fault, exc_info=_unforeseen(run.fault))
             finally:
-                slot.release()
-                lock.release()
+                self._runs.pop(run.id, None)
+                self._claims.release(ask.key.id, ask.token)
+                await settled(run.session.close())
 
     async def _settle(self, run: Run, ask: Ask, slot: Slot, outcome: Outcome) -> None:
         """Book what a run came to, before anyone hears of its end."""
@@ -208,7 +202,7 @@ class Service:
             workspace=str(self.workspace(ask.key)),
             session=run.session.id,
             message=(run.session.head or "") if outcome else "",
-            chain=asked.answered(delivered) if outcome and delivered else "",
+            chain=asked.answered(delivered) if outcome and delivered and not asked.named else "",
             instructions=instructions_digest(asked.instructions),
             token=ask.token,
             request=ask.request,

@@ -11,7 +11,7 @@ from providers.types import JSON
 from server import sse
 from server.form import Form
 from server.presence import ClientLeft, Presence
-from server.run import Listener, Run
+from server.run import Run
 from server.sending import begin_stream, send_body
 from server.shelf import Shelved
 
@@ -38,19 +38,19 @@ class Replayed:
             case Shelved() as shelved:
                 await tell_again(shelved, self._form, send, after=self._after)
             case run:
-                with run.listen() as listener:
-                    await tell(run, self._form, listener, send, after=self._after)
+                await tell(run, self._form, send, after=self._after)
 
 
-async def tell(run: Run, form: Form, listener: Listener, send: Send, *, after: int = -1) -> None:
+async def tell(run: Run, form: Form, send: Send, *, after: int = -1) -> None:
     """Send everything that the run tells, until it is over."""
-    await begin_stream(send, about(run))
     translator = form.translator(run)
-    await send_body(send, _frames(form, translator.begin(), after))
-    while (told := await listener.more(SILENCE)) is not None:
-        data = _frames(form, (each for event in told for each in translator.feed(event)), after)
-        if data or not told:
-            await send_body(send, data or sse.KEEP_ALIVE)
+    with run.listen() as listener:
+        await begin_stream(send, about(run))
+        await send_body(send, _frames(form, translator.begin(), after))
+        while (told := await listener.more(SILENCE)) is not None:
+            data = _frames(form, (each for event in told for each in translator.feed(event)), after)
+            if data or not told:
+                await send_body(send, data or sse.KEEP_ALIVE)
     assert run.outcome is not None, "a listener hears nothing more only when the run is over"
     await send_body(send, _frames(form, translator.end(run.outcome), after) + form.last, more=False)
 
