@@ -31,7 +31,11 @@ class Claims:
         claimed = self._waiting.get((client, token))
         if claimed is None:
             self._waiting[client, token] = (request, asyncio.get_running_loop().create_future())
-            found = await asyncio.to_thread(self._shelf.by_token, client, token)
+            try:
+                found = await asyncio.to_thread(self._shelf.by_token, client, token)
+            except BaseException:  # the client left: whoever asks again is the first one
+                self.release(client, token)
+                raise
             if found is None:
                 return None
             self.release(client, token)
