@@ -247,6 +247,15 @@ def test_a_run_past_midnight_keeps_its_share_of_the_new_day(office: Office) -> N
     assert office.refusal(daily).code == "budget_reserved"
 
 
+def test_yesterdays_spending_is_forgotten_at_midnight_even_while_a_run_goes_on(office: Office) -> None:
+    daily = key(budget=8, concurrent=2)
+    office.ledger.append((office.now, 6.0))
+    late = office.admission.admit(daily)
+    assert late.allowance == pytest.approx(1)
+    office.now += 12 * 3600
+    assert office.admission.admit(daily).allowance == pytest.approx(7)
+
+
 def test_what_a_run_never_told_is_found_in_the_ledger(office: Office) -> None:
     daily = key(budget=2)
     with office.admission.admit(daily):

@@ -54,6 +54,19 @@ class Served:
                 connection.sendall(piece)
             return read_answer(connection)
 
+    def ask(self, method: str, path: str, body: Any = None, *, key: str = "", headers: str = "") -> Answer:
+        """A request with this key and a body in JSON, or in bytes as they are; `headers` are whole lines."""
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        lines = [
+            f"{method} {path} HTTP/1.1",
+            "Host: localhost",
+            "Connection: close",
+            f"Content-Length: {len(data)}",
+            *([f"Authorization: Bearer {key}"] if key else []),
+            *headers.splitlines(),
+        ]
+        return self.send("".join(f"{line}\r\n" for line in (*lines, "")).encode("latin-1") + data)
+
     def get(self, path: str, *headers: str, host: str = "127.0.0.1", method: str = "GET") -> Answer:
         """A request without a body; `headers` are whole lines."""
         lines = (f"{method} {path} HTTP/1.1", *([f"Host: {host}"] if host else []), *headers)
