@@ -65,9 +65,10 @@ def request_body(request: Request, endpoint: str, left_out: frozenset[str] = NOT
     places = {place for place in family.points if f"cachePoint.{place}" not in left_out}
     hours = family.hour and "ttl" not in left_out
     start = _cache_point(long=hours and (request.kept_until is not None or _all_long(request)))
-    ends = conversation.ends(request) if "messages" in places else ()
     if not prefix.system.strip():
         places.discard("system")
+    free = MOST_POINTS - bool({"tools", "system"} & places)
+    ends = conversation.ends(request, free) if "messages" in places else ()
     if len(ends) + len({"tools", "system"} & places) > MOST_POINTS:
         places.discard("tools")  # the point behind the system prompt holds the tools too
     body: Encoded = {"modelId": model}
@@ -105,10 +106,14 @@ class Conversation:
         self._ends: dict[str, Encoded | None] = {}
         """By message id: the last block of a person's or a tool's up to that message's end."""
         self._last: Encoded | None = None
+        self._opening: Encoded | None = None
+        """The block before the first prompt, where one stands there."""
 
     def add(self, message: Message) -> None:
         """Append a message. Roles have to alternate, so what stands between two answers is one message."""
         blocks = [block for block in map(self._block, message.blocks) if block is not None]
+        if not self._ends and len(blocks) > 1:
+            self._opening = blocks[0]
         role = "assistant" if message.role == "assistant" else "user"
         if role == "assistant":
             while blocks and "reasoningContent" in blocks[-1]:  # the API refuses a message that ends so
@@ -119,12 +124,13 @@ class Conversation:
             self._append(role, blocks)
         self._ends[message.id] = self._last
 
-    def ends(self, request: Request) -> tuple[tuple[Encoded, bool], ...]:
+    def ends(self, request: Request, most: int) -> tuple[tuple[Encoded, bool], ...]:
         """The blocks behind which cache points belong, each with whether for an hour: those come first.
 
         They are the end of this call, that of the one before, and the border of two lifetimes. A call ends at
         the message before the answer that it got, so such a place is known even where `previous_end` is not,
-        as after a rewind or in a fork.
+        as after a rewind or in a fork. Where `most` allows one more, it stands before the first prompt: a
+        sub-agent, a summary and this project's next session begin with the same block.
         """
         places = {message.id: place for place, message in enumerate(request.messages)}
         last = len(request.messages) - 1
@@ -134,6 +140,8 @@ class Conversation:
             block = self._ends[request.messages[place].id] if place >= 0 else None
             if block is not None:
                 marked.setdefault(id(block), (place, block))
+        if self._opening is not None and len(marked) < most:
+            marked.setdefault(id(self._opening), (0, self._opening))
         found = sorted(marked.values(), key=lambda mark: mark[0])
         return tuple((block, place <= border) for place, block in found)
 

@@ -116,6 +116,28 @@ def test_points_stand_behind_tools_system_the_call_before_and_this_one() -> None
     assert encoded["messages"][0]["content"] == [{"text": "a"}, POINT]
 
 
+def test_a_point_that_is_left_stands_before_the_first_prompt() -> None:
+    opened = message("user", "the place", "a", id="1")
+    encoded = body(opened)
+    assert places(encoded) == ["tool:toolSpec", "system:text", "user:text", "user:text"]
+    assert encoded["messages"][0]["content"] == [{"text": "the place"}, POINT, {"text": "a"}, POINT]
+    longer = body(opened, message("assistant", "b", id="2"), message("user", "c", id="3"))
+    assert places(longer) == ["system:text", "user:text", "user:text", "user:text"]
+    assert longer["messages"][0]["content"] == encoded["messages"][0]["content"]
+    assert objection(longer) == ""
+
+
+def test_the_place_has_no_point_where_two_lifetimes_need_all_of_them() -> None:
+    said = [message("user" if place % 2 == 0 else "assistant", "x", id=str(place)) for place in range(1, 7)]
+    asked = request(
+        ModelRef("bedrock", MODEL), message("user", "the place", "x", id="0"), *said, cache_ttl="auto"
+    )
+    encoded = request_body(replace(asked, kept_until="0", previous_end="4"), HERE)
+    assert encoded["messages"][0]["content"][0] == {"text": "the place"}
+    assert "cachePoint" not in encoded["messages"][0]["content"][1]
+    assert objection(encoded) == ""
+
+
 def test_the_call_before_ended_where_the_session_says() -> None:
     asked = request(
         ModelRef("bedrock", MODEL),
