@@ -70,7 +70,7 @@ class TurnAnswer:
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_WORD):
                 await self._heard(run, presence, _first_word(run))
-        return run.over and not run.spoke
+        return run.outcome is not None and run.outcome.status in ("failed", "cancelled") and not run.spoke
 
     async def _heard(self, run: Run, presence: Presence, work: Coroutine[None, None, T]) -> T:
         """Do the work while the client is there.
