@@ -55,8 +55,8 @@ class FileStore:
         directory = Directory(real, home.absolute(), given)
         return cls(real, home.absolute(), _why_off(real, given), caps or Caps(), given, directory)
 
-    def capture(self, ref: str, *, extra: Iterable[Path] = ()) -> Capture:
-        """Keep the files as they are now, under a name such as `refs/ckpt/<session>/<number>`.
+    def capture(self, *refs: str, extra: Iterable[Path] = ()) -> Capture:
+        """Keep the files as they are now, under names such as `refs/ckpt/<session>/<number>`.
 
         `extra` are files that a tool is about to write or wrote: they are kept although the project ignores
         them. Name them before the tool runs, existing or not, so that a restore knows how they were. Raises
@@ -71,10 +71,10 @@ class FileStore:
             with self._directory.locked() as git:
                 known = len(ledger_of(git).extras)
                 tree, skipped = self._captured(git, inside)
-                _name(git, ref, tree)
+                _name(git, refs, tree)
                 if len(ledger_of(git).extras) > known:
                     # A later capture may take the name over; this tree has an ignored file's first copy.
-                    _name(git, f"{ref.rpartition('/')[0]}/first-{tree[:12]}", tree)
+                    _name(git, [f"{ref.rpartition('/')[0]}/first-{tree[:12]}" for ref in refs], tree)
         except TooMuch as reason:
             self.off = f"{reason}: files are not kept"
             return Capture("", (), head, branch)
@@ -103,7 +103,7 @@ class FileStore:
             with self._directory.locked() as git:
                 trees.facts_of(git, tree)
                 now, unsaved = self._saved(git, tree)
-                _name(git, safety, now)
+                _name(git, (safety,), now)
                 extras = ledger_of(git).extras
                 return restoring.restore(git, now, tree, unsaved=unsaved, extras=extras, keep=keep)
         except TooMuch as reason:
@@ -194,12 +194,17 @@ def _why_off(project: Path, environ: Mapping[str, str]) -> str:
     return "" if find_git(environ) else NO_GIT
 
 
-def _name(git: Git, ref: str, tree: str) -> None:
-    """Give the tree a name, which keeps it. Raises CheckpointError for a name that isn't one of ours."""
-    if not _REF.fullmatch(ref):
-        raise CheckpointError(f"{ref!r} is not a checkpoint's name: want refs/ckpt/SESSION/NUMBER")
-    (git.directory / f"{ref}.lock").unlink(missing_ok=True)
-    git.in_store("update-ref", ref, tree)
+def _name(git: Git, refs: Sequence[str], tree: str) -> None:
+    """Give the tree names, which keep it. Raises CheckpointError for one that isn't one of ours."""
+    for ref in refs:
+        if not _REF.fullmatch(ref):
+            raise CheckpointError(f"{ref!r} is not a checkpoint's name: want refs/ckpt/SESSION/NUMBER")
+        (git.directory / f"{ref}.lock").unlink(missing_ok=True)
+    git.in_store(
+        "update-ref",
+        "--stdin",
+        data="".join(f"update {ref} {tree}\n" for ref in dict.fromkeys(refs)).encode(),
+    )
 
 
 def _drop_unnamed(git: Git) -> None:

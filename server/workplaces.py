@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from providers.provider import Provider
+from sessions.captures import Captures
 from sessions.setup import Providers, Setup
 
 Compose: TypeAlias = Callable[[Path], Setup]
@@ -31,7 +32,10 @@ class Workplaces:
         if workspace not in self._setups:
             made = self._compose(workspace)
             self._setups[workspace] = replace(
-                made, providers=self._sharing(workspace, made.providers), shared_providers=True
+                made,
+                providers=self._sharing(workspace, made.providers),
+                shared_providers=True,
+                captures=Captures(made.workspace.root, made.home),
             )
         return self._setups[workspace]
 

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 
 from agent.state import AgentState
-from checkpoint.files import FileStore
 from checkpoint.places import session_refs
 from checkpoint.rewind import Rewind, RewindPlan, Rewound
 from checkpoint.store import SnapshotStore, make_snapshot
 from checkpoint.types import Capture, CheckpointError, Snapshot
+from sessions.captures import Captures
 
 __all__ = ["Keeper", "Moment", "RewindPlan", "Rewound"]
 
@@ -48,10 +48,11 @@ class Keeper:
     A capture that fails doesn't stop the work: the snapshot says that files were not kept, and why.
     """
 
-    def __init__(self, project: Path, home: Path, session: str) -> None:
+    def __init__(self, project: Path, home: Path, session: str, captures: Captures | None = None) -> None:
+        """`captures` are the project's where other sessions make them too."""
         self._project = project
-        self._home = home
         self._session = session
+        self._captures = captures or Captures(project, home)
         self._store = SnapshotStore(home, session)
         self._start: asyncio.Task[None] | None = None
         self._before: Kept | None = None
@@ -61,12 +62,8 @@ class Keeper:
         self._packing: asyncio.Task[bool] | None = None
 
     @cached_property
-    def _files(self) -> FileStore:
-        return FileStore.open(self._project, self._home)
-
-    @cached_property
     def _rewind(self) -> Rewind:
-        return Rewind(self._files, self._store)
+        return Rewind(self._captures.files, self._store)
 
     def begin(self, moment: Moment) -> None:
         """See to it that there is a checkpoint of the files before this turn. Returns at once.
@@ -162,14 +159,14 @@ class Keeper:
     async def _capture(self, name: str, extra: Iterable[Path]) -> Kept:
         try:
             ref = f"{session_refs(self._session)}/{name}"
-            capture = await asyncio.to_thread(self._files.capture, ref, extra=extra)
+            capture = await self._captures.capture(ref, extra)
         except CheckpointError as error:
             return Kept(Capture(""), str(error))
-        return Kept(capture, self._files.off)
+        return Kept(capture, self._captures.files.off)
 
     def _pack(self) -> None:
         if self._packing is None or self._packing.done():
-            self._packing = asyncio.create_task(asyncio.to_thread(self._files.maintain))
+            self._packing = asyncio.create_task(asyncio.to_thread(self._captures.files.maintain))
 
 
 def _failed(task: asyncio.Task[None]) -> bool:

@@ -14,6 +14,7 @@ from providers.pricing import Rates
 from providers.provider import Provider
 from providers.retry import Retry
 from providers.types import Parameters
+from sessions.captures import Captures
 from sessions.records import CallLine
 
 Ask: TypeAlias = Callable[[PermissionRequest], Awaitable[PermissionAnswer]]
@@ -79,5 +80,7 @@ class Setup:
     retry: Retry = field(default_factory=Retry)
     shared_providers: bool = False
     """Whether `providers` hands out providers that outlive the session, which then leaves them open."""
+    captures: Captures | None = None
+    """The workspace's, where several sessions work there at once; None: each session makes its own."""
     client: str = ""
     """Id of the server's client that the session works for; empty in the terminal."""
