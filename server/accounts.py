@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from providers.types import JSON, Usage
+from providers.types import Usage
+from server.answers import Budget, KeyTotals, KeyUsage
 from server.errors import bad_request
 from server.keys import ClientKey
 from server.ledger import Row, Sum
@@ -48,17 +49,14 @@ class Accounts:
         whole = Sum()
         for row in rows:
             whole.merge(row.sum)
-        return JSONResponse(
-            {
-                "object": "usage",
-                "key": key.name,
-                "budget": self._budget(key),
-                "total": _totals(whole),
-                "data": [
-                    {"model": row.model, "day": row.day.isoformat(), **_totals(row.sum)} for row in rows
-                ],
-            }
-        )
+        used: KeyUsage = {
+            "object": "usage",
+            "key": key.name,
+            "budget": self._budget(key),
+            "total": _totals(whole),
+            "data": [{"model": row.model, "day": row.day.isoformat(), **_totals(row.sum)} for row in rows],
+        }
+        return JSONResponse(used)
 
     async def metrics(self, request: Request) -> Response:
         """The same as Prometheus' text."""
@@ -67,7 +65,7 @@ class Accounts:
         registry.register(_Metrics(key, self._service))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_1_0_0)
 
-    def _budget(self, key: ClientKey) -> dict[str, JSON] | None:
+    def _budget(self, key: ClientKey) -> Budget | None:
         if key.budget_usd is None:
             return None
         start = period_start(key.budget_period, time.time())
@@ -116,7 +114,7 @@ def _kinds(usage: Usage) -> dict[str, int]:
     }
 
 
-def _totals(total: Sum) -> dict[str, JSON]:
+def _totals(total: Sum) -> KeyTotals:
     return {**totals_of(total.usage, total.cost, total.unknown_calls), "model_calls": total.calls}
 
 

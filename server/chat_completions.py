@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agent.events import Event
 from providers.types import JSON
+from server.answers import (
+    ChatChoice,
+    ChatChunk,
+    ChatCompletion,
+    ChatDelta,
+    ChunkChoice,
+    FinishReason,
+)
 from server.pieces import PieceBegun, PieceEnded, PieceGrew, Pieces, Told
 from server.progress import extension
 from server.run import Outcome, Run
@@ -16,14 +24,26 @@ from server.usage import chat_usage
 CANCELLED = 499
 """The status of a run that was cancelled: nobody is there to read it, but an idempotent request finds it."""
 
-_FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_FINISH: dict[str, FinishReason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
-def completion(run: Run, outcome: Outcome) -> dict[str, JSON]:
+def completion(run: Run, outcome: Outcome) -> ChatCompletion:
     """The whole completion of a run that is over and did not fail."""
-    message = {"role": "assistant", "content": run.pieces.text(), "refusal": None}
-    choice = {"index": 0, "message": message, "finish_reason": _finish(outcome), "logprobs": None}
-    return {**_head(run, "chat.completion"), "choices": [choice], "usage": chat_usage(run.calls)}
+    choice: ChatChoice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": run.pieces.text(), "refusal": None},
+        "finish_reason": _finish(outcome),
+        "logprobs": None,
+    }
+    return {
+        "id": run.id,
+        "object": "chat.completion",
+        "created": int(run.created),
+        "model": str(run.model),
+        "session_id": run.session.id,
+        "choices": [choice],
+        "usage": chat_usage(run.calls),
+    }
 
 
 def failure(run: Run, outcome: Outcome) -> dict[str, JSON]:
@@ -52,7 +72,7 @@ class ChatForm:
     def whole(self, run: Run, outcome: Outcome) -> tuple[int, dict[str, JSON]]:
         if outcome.status in ("failed", "cancelled"):
             return outcome.error.status if outcome.error else CANCELLED, failure(run, outcome)
-        return 200, completion(run, outcome)
+        return 200, {**completion(run, outcome)}
 
     def started(self, run: Run) -> None:
         return None
@@ -84,26 +104,29 @@ class ChatStream:
         self._said = False
         """Whether any words were streamed that the next ones must stand apart from."""
 
-    def begin(self) -> Iterator[dict[str, JSON]]:
+    def begin(self) -> Iterator[ChatChunk]:
         yield self._chunk({"role": "assistant", "content": ""})
 
-    def feed(self, event: Event) -> Iterator[dict[str, JSON]]:
+    def feed(self, event: Event) -> Iterator[ChatChunk]:
         for told in self._pieces.feed(event):
             yield from self._piece(told)
         if (more := extension(event)) is not None:
-            yield {**self._chunk({}), "cachet": more}
+            chunk = self._chunk({})
+            chunk["cachet"] = more
+            yield chunk
 
-    def end(self, outcome: Outcome) -> Iterator[dict[str, JSON]]:
+    def end(self, outcome: Outcome) -> Iterator[Mapping[str, JSON]]:
         """The last chunks; for a run that failed or was cancelled the error in their place."""
         if outcome.status in ("failed", "cancelled"):
             yield failure(self._run, outcome)
             return
         yield self._chunk({}, _finish(outcome))
         if self._include_usage:
-            usage = chat_usage(self._run.calls)
-            yield {**_head(self._run, "chat.completion.chunk"), "choices": [], "usage": usage}
+            chunk = self._chunk({})
+            chunk["choices"], chunk["usage"] = [], chat_usage(self._run.calls)
+            yield chunk
 
-    def _piece(self, told: Told) -> Iterator[dict[str, JSON]]:
+    def _piece(self, told: Told) -> Iterator[ChatChunk]:
         match told:
             case PieceBegun(piece) if piece.kind == "text" and self._said:
                 yield self._chunk({"content": "\n\n"})
@@ -116,24 +139,20 @@ class ChatStream:
             case PieceBegun() | PieceEnded():
                 pass
 
-    def _chunk(self, delta: dict[str, JSON], finish: str | None = None) -> dict[str, JSON]:
-        whole = {**_head(self._run, "chat.completion.chunk"), "choices": [_choice(delta, finish)]}
-        return {**whole, "usage": None} if self._include_usage else whole
+    def _chunk(self, delta: ChatDelta, finish: FinishReason | None = None) -> ChatChunk:
+        choice: ChunkChoice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        chunk: ChatChunk = {
+            "id": self._run.id,
+            "object": "chat.completion.chunk",
+            "created": int(self._run.created),
+            "model": str(self._run.model),
+            "session_id": self._run.session.id,
+            "choices": [choice],
+        }
+        if self._include_usage:
+            chunk["usage"] = None
+        return chunk
 
 
-def _head(run: Run, kind: str) -> dict[str, JSON]:
-    return {
-        "id": run.id,
-        "object": kind,
-        "created": int(run.created),
-        "model": str(run.model),
-        "session_id": run.session.id,
-    }
-
-
-def _choice(delta: dict[str, JSON], finish: str | None) -> dict[str, JSON]:
-    return {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
-
-
-def _finish(outcome: Outcome) -> str:
+def _finish(outcome: Outcome) -> FinishReason:
     return _FINISH.get(outcome.reason, "stop")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from agent.events import Event
@@ -13,11 +13,11 @@ from server.run import Outcome, Run
 class Translator(Protocol):
     """Turns a run's events into the objects of a stream. Feed it every event in order, then end it."""
 
-    def begin(self) -> Iterable[dict[str, JSON]]: ...
+    def begin(self) -> Iterable[Mapping[str, JSON]]: ...
 
-    def feed(self, event: Event) -> Iterable[dict[str, JSON]]: ...
+    def feed(self, event: Event) -> Iterable[Mapping[str, JSON]]: ...
 
-    def end(self, outcome: Outcome) -> Iterable[dict[str, JSON]]: ...
+    def end(self, outcome: Outcome) -> Iterable[Mapping[str, JSON]]: ...
 
 
 class Form(Protocol):
@@ -53,6 +53,6 @@ class Form(Protocol):
 
     def translator(self, run: Run) -> Translator: ...
 
-    def replayed(self, body: dict[str, JSON]) -> Iterable[dict[str, JSON]]:
+    def replayed(self, body: dict[str, JSON]) -> Iterable[Mapping[str, JSON]]:
         """The stream of an answer of which only the one object is left."""
         ...

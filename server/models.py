@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from providers.types import JSON, ModelRef
+from providers.types import ModelRef
+from server.answers import Model, ModelList
 from server.errors import not_found
 from server.schemas import MODEL
 
@@ -32,11 +33,11 @@ class Models:
         known = ", ".join((MODEL, *map(str, self.offered)))
         raise not_found(f"There is no model {name!r} here. There are: {known}", "model", "model_not_found")
 
-    def listed(self) -> dict[str, JSON]:
+    def listed(self) -> ModelList:
         """`GET /v1/models`."""
         return {"object": "list", "data": [self.described(name) for name in self._names()]}
 
-    def described(self, name: str) -> dict[str, JSON]:
+    def described(self, name: str) -> Model:
         """One of them as OpenAI describes models. Raises ApiError."""
         model = self.named(name) or self.default
         return {

@@ -1,6 +1,6 @@
 """What a run tells beside its words, as extension objects that stock clients ignore.
 
-Each has a `type` that begins with `cachet.`; `docs/server.md` lists them.
+Each has a `type` that begins with `cachet.`: `server.extensions` has their shapes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from agent.events import (
     ToolOutput,
     ToolStarted,
 )
-from providers.types import JSON
+from server.extensions import Extension
 
 
-def extension(event: Event) -> dict[str, JSON] | None:
+def extension(event: Event) -> Extension | None:
     """The event as an extension object; None where it is none of the client's business, or told otherwise."""
     match event:
         case ToolStarted(call, summary):
@@ -55,7 +55,7 @@ def extension(event: Event) -> dict[str, JSON] | None:
             return _of_the_session(event)
 
 
-def _of_the_session(event: Event) -> dict[str, JSON] | None:
+def _of_the_session(event: Event) -> Extension | None:
     match event:
         case CacheMissed(cause, detail, tokens, cost):
             return {

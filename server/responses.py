@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from agent.events import Event
 from providers.types import JSON
+from server.answers import ItemStatus, OutputItem, OutputText, Response, SummaryText
 from server.pieces import Piece, PieceBegun, PieceEnded, PieceGrew, Pieces, Told
 from server.progress import extension
-from server.run import Outcome, Run, Status
+from server.run import Outcome, Run
 from server.usage import response_usage
 
 
-def response(run: Run, outcome: Outcome | None) -> dict[str, JSON]:
+def response(run: Run, outcome: Outcome | None) -> Response:
     """The response of a run that ended like this, or is at work; its `usage` is null until it is over."""
     error = outcome.error if outcome else None
     asked = run.asked
@@ -61,11 +62,11 @@ class ResponseForm:
     def whole(self, run: Run, outcome: Outcome) -> tuple[int, dict[str, JSON]]:
         told = response(run, outcome)
         if outcome.error is None:
-            return 200, told
+            return 200, {**told}
         return outcome.error.status, {**outcome.error.body(), "usage": told["usage"], "response": told}
 
     def started(self, run: Run) -> dict[str, JSON]:
-        return response(run, None)
+        return {**response(run, None)}
 
     def translator(self, run: Run) -> ResponseEvents:
         return ResponseEvents(run)
@@ -163,16 +164,16 @@ class ResponseEvents:
         return self._number
 
 
-def _output(run: Run) -> list[JSON]:
+def _output(run: Run) -> list[OutputItem]:
     return [_item(run.id, piece, "completed") for piece in run.pieces.all if not piece.void]
 
 
 _EMPTY: dict[str, dict[str, JSON]] = {"text": {"content": []}, "thinking": {"summary": []}}
 
 
-def _item(run: str, piece: Piece, status: Status) -> dict[str, JSON]:
+def _item(run: str, piece: Piece, status: ItemStatus) -> OutputItem:
     if piece.kind == "thinking":
-        summary = [{"type": "summary_text", "text": piece.text}]
+        summary: list[SummaryText] = [{"type": "summary_text", "text": piece.text}]
         return {"id": _item_id(run, piece), "type": "reasoning", "summary": summary, "status": status}
     return {
         "id": _item_id(run, piece),
@@ -188,5 +189,5 @@ def _item_id(run: str, piece: Piece) -> str:
     return f"{kind}_{run.removeprefix('resp_')}_{piece.index}"
 
 
-def _text_part(text: str) -> dict[str, JSON]:
+def _text_part(text: str) -> OutputText:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}

@@ -15,7 +15,19 @@ from agent.permissions import Mode
 from checkpoint.rewind import RewindPlan, Rewound
 from checkpoint.store import SnapshotStore
 from checkpoint.types import CheckpointError, Snapshot
-from providers.types import JSON, Message, ToolResult
+from providers.types import Message, ToolResult
+from server import answers
+from server.answers import (
+    Checkpoint,
+    CheckpointList,
+    DeletedSession,
+    Rewind,
+    Session,
+    SessionList,
+    SessionMessage,
+    SessionWithMessages,
+    ToolCall,
+)
 from server.asked import parsed
 from server.errors import bad_request, forbidden, not_found
 from server.schemas import RewindRequest
@@ -53,15 +65,14 @@ class Sessions:
         key = client(request)
         found = self._service.finder.journals(key, self._service.workspace(key))
         page, more = await asyncio.to_thread(_page, found, limit, after)
-        return JSONResponse(
-            {
-                "object": "list",
-                "data": [_session(each) for each in page],
-                "first_id": page[0].id if page else None,
-                "last_id": page[-1].id if page else None,
-                "has_more": more,
-            }
-        )
+        told: SessionList = {
+            "object": "list",
+            "data": [_session(each) for each in page],
+            "first_id": page[0].id if page else None,
+            "last_id": page[-1].id if page else None,
+            "has_more": more,
+        }
+        return JSONResponse(told)
 
     async def show(self, request: Request) -> Response:
         """One session with its live conversation."""
@@ -69,23 +80,28 @@ class Sessions:
         told = await asyncio.to_thread(summary, journal)
         conversation = rehydrate((await asyncio.to_thread(read, journal)).records)
         messages = [_message(message) for message in conversation.state.messages]
-        return JSONResponse({**_session(told), "messages": messages})
+        whole: SessionWithMessages = {**_session(told), "messages": messages}
+        return JSONResponse(whole)
 
     async def delete(self, request: Request) -> Response:
         """Remove a session with its checkpoints. What it was billed stays in the key's usage."""
         journal = await self._journal(request)
         async with self._service.lock(journal.stem):
             await asyncio.to_thread(self._remove, journal)
-        return JSONResponse({"id": journal.stem, "object": "session", "deleted": True})
+        deleted: DeletedSession = {"id": journal.stem, "object": "session", "deleted": True}
+        return JSONResponse(deleted)
 
     async def checkpoints(self, request: Request) -> Response:
         """A session's checkpoints, the first one first."""
         journal = await self._journal(request)
         store = SnapshotStore(self._service.finder.home, journal.stem)
         made = await asyncio.to_thread(store.list)
-        return JSONResponse(
-            {"object": "list", "data": [_checkpoint(each) for each in made], "has_more": False}
-        )
+        told: CheckpointList = {
+            "object": "list",
+            "data": [_checkpoint(each) for each in made],
+            "has_more": False,
+        }
+        return JSONResponse(told)
 
     async def rewind(self, request: Request) -> Response:
         """Go back to a checkpoint: the conversation, and the files where the server's mode lets files change.
@@ -145,7 +161,7 @@ def _page(journals: Iterable[Path], limit: int, after: str | None) -> tuple[list
     return [summary(path) for path in found[:limit]], len(found) > limit
 
 
-def _session(told: SessionSummary) -> dict[str, JSON]:
+def _session(told: SessionSummary) -> Session:
     """Times are whole seconds since the epoch, as OpenAI's are."""
     return {
         "id": told.id,
@@ -161,25 +177,24 @@ def _session(told: SessionSummary) -> dict[str, JSON]:
     }
 
 
-def _message(message: Message) -> dict[str, JSON]:
-    calls = [
+def _message(message: Message) -> SessionMessage:
+    calls: list[ToolCall] = [
         {"id": call.id, "name": call.name, "arguments": call.raw_arguments} for call in message.tool_calls
     ]
-    results = [
+    results: list[answers.ToolResult] = [
         {"call_id": block.call_id, "text": block.text, "is_error": block.is_error}
         for block in message.blocks
         if isinstance(block, ToolResult)
     ]
-    beside = {"tool_calls": calls, "tool_results": results}
-    return {
-        "id": message.id,
-        "role": message.role,
-        "content": message.text,
-        **{name: value for name, value in beside.items() if value},
-    }
+    told: SessionMessage = {"id": message.id, "role": message.role, "content": message.text}
+    if calls:
+        told["tool_calls"] = calls
+    if results:
+        told["tool_results"] = results
+    return told
 
 
-def _checkpoint(snapshot: Snapshot) -> dict[str, JSON]:
+def _checkpoint(snapshot: Snapshot) -> Checkpoint:
     return {
         "object": "checkpoint",
         "number": snapshot.number,
@@ -196,7 +211,7 @@ def _checkpoint(snapshot: Snapshot) -> dict[str, JSON]:
 
 def _rewound(
     session: str, wanted: RewindRequest, plan: RewindPlan | None, done: Rewound, head: str | None
-) -> dict[str, JSON]:
+) -> Rewind:
     return {
         "object": "rewind",
         "session_id": session,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from providers.types import JSON
 
@@ -13,12 +13,12 @@ KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
 
 
-def frames(objects: Iterable[dict[str, JSON]], *, named: bool) -> bytes:
+def frames(objects: Iterable[Mapping[str, JSON]], *, named: bool) -> bytes:
     """Each object as one event; `named` puts its `type` into the event's name."""
     return b"".join(_frame(each, named) for each in objects)
 
 
-def _frame(value: dict[str, JSON], named: bool) -> bytes:
+def _frame(value: Mapping[str, JSON], named: bool) -> bytes:
     data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     name = f"event: {value['type']}\n".encode() if named else b""
     return b"%sdata: %s\n\n" % (name, data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from starlette.types import Receive, Scope, Send
@@ -64,7 +64,7 @@ async def tell_again(shelved: Shelved, form: Form, send: Send, *, after: int) ->
     )
 
 
-def _frames(form: Form, objects: Iterable[dict[str, JSON]], after: int) -> bytes:
+def _frames(form: Form, objects: Iterable[Mapping[str, JSON]], after: int) -> bytes:
     heard = (each for each in objects if after < 0 or each.get("sequence_number", 0) > after)
     return sse.frames(heard, named=form.named)
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from providers.call import new_id
 from providers.types import JSON
 from server.answer import TurnAnswer
+from server.answers import DeletedResponse
 from server.asked import Asked, chat_asked, parsed, response_asked
 from server.chat_completions import ChatForm
 from server.errors import bad_request, not_found
@@ -81,7 +82,8 @@ class Turns:
             await run.ended()
         id = _path_id(request)
         await asyncio.to_thread(self._service.shelf.remove, client(request).id, id)
-        return JSONResponse({"id": id, "object": "response", "deleted": True})
+        deleted: DeletedResponse = {"id": id, "object": "response", "deleted": True}
+        return JSONResponse(deleted)
 
     def _answer(self, request: Request, raw: bytes, form: Form, asked: Asked) -> TurnAnswer:
         token = request.headers.get("idempotency-key", "")

@@ -69,7 +69,7 @@ class Bill(TypedDict):
     model_calls: int
     """How many calls of a model the turn made, those of sub-agents too: every count is their sum."""
     estimated: NotRequired[bool]
-    """True where a call ended before its provider told what it came to, so that the counts are an estimate."""
+    """True where a call ended before its provider told what it came to, so the counts are an estimate."""
 
 
 class OneBill(TypedDict):
