@@ -48,6 +48,7 @@ def compose(place: Place, options: Options, config: Config) -> Setup:
         secrets=config.secrets,
         rates=config.prices,
         parameters=_parameters(options, config),
+        auto_compact=config.auto_compact is not False,
         limits=Limits(
             max_cost=options.max_cost,
             max_turns=options.max_turns,

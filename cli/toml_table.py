@@ -55,6 +55,12 @@ class Table:
             return value if isinstance(value, str) else None
         raise self.wrong(key, f"want one of {', '.join(words)}, got {_shown(value)}")
 
+    def truth(self, key: str) -> bool | None:
+        value = self._take(key)
+        if value is None or isinstance(value, bool):
+            return value
+        raise self.wrong(key, f"want true or false, got {_shown(value)}")
+
     def number(self, key: str) -> float | None:
         value = self._take(key)
         if value is None:

@@ -152,7 +152,7 @@ def context_overflow(provider: str, *, status: int | None = None) -> ContextOver
     """The error for a conversation that no longer fits the model's context window."""
     return ContextOverflow(
         f"The conversation no longer fits the context window of this {provider} model. Nothing was lost: "
-        "start afresh with /new, or go on from an earlier point with /fork.",
+        "/compact sums it up, /new starts afresh, /fork goes on from an earlier point.",
         status=status,
     )
 

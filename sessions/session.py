@@ -319,7 +319,7 @@ class Session:
             seen=self._milestones.seen,
             retry=self._setup.retry,
             answer_tokens=self._setup.answer_tokens,
-            gauge=self._dialogue.gauge,
+            gauge=self._dialogue.gauge if self._setup.auto_compact else None,
         )
 
     # --- going back, going elsewhere ------------------------------------------------------------------------

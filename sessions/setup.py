@@ -78,6 +78,8 @@ class Setup:
     paid: tuple[CallLine, ...] = ()
     """The calls of this run's earlier sessions: the limits count them."""
     retry: Retry = field(default_factory=Retry)
+    auto_compact: bool = True
+    """Whether a summary takes the conversation's place by itself before it no longer fits the window."""
     shared_providers: bool = False
     """Whether `providers` hands out providers that outlive the session, which then leaves them open."""
     captures: Captures | None = None

@@ -441,8 +441,10 @@ def reading(number: int) -> tuple[tuple[str, str, dict[str, Any]], ...]:
     return ((f"r{number}", "read", {"path": f"{number}.txt"}),)
 
 
-async def loop_of(folder: Path, server: SmallServer, words: int = 400) -> tuple[Session, list[Event]]:
-    made = before(server, folder)
+async def loop_of(
+    folder: Path, server: SmallServer, words: int = 400, **more: Any
+) -> tuple[Session, list[Event]]:
+    made = before(server, folder, **more)
     for number in range(12):
         (made.workspace.root / f"{number}.txt").write_text(f"file {number}\n" * words)
     session = await begin.start(made, SMALL)
@@ -453,6 +455,13 @@ def paired(messages: Iterable[Any]) -> bool:
     calls = [call.id for message in messages for call in message.tool_calls]
     results = [block.call_id for m in messages if m.role == "tool" for block in m.blocks]
     return calls == results
+
+
+async def test_who_switched_it_off_is_told_that_the_conversation_no_longer_fits(tmp_path: Path) -> None:
+    answers = [reading(0), reading(1), reading(2), reading(3), reading(4), "a summary", "Nothing is odd."]
+    with SmallServer(answers) as server, pytest.raises(ContextOverflow, match="/compact"):
+        await loop_of(tmp_path, server, auto_compact=False)
+    assert server.refused == 1
 
 
 async def test_a_running_loop_is_compacted_before_the_window_is_full_and_goes_on(tmp_path: Path) -> None:
