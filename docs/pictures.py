@@ -84,7 +84,8 @@ def chat(scratch: Path) -> Terminal:
     )
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return Terminal(
-        [sys.executable, str(HERE.parent / "cachet.py"), "-m", f"scripted/{model}"],
+        HERE.parent / "cachet.py",
+        ["-m", f"scripted/{model}"],
         environ={"PATH": path, "HOME": str(scratch), "LANG": "C.UTF-8", "CACHET_HOME": str(home)},
         cwd=project,
         columns=COLUMNS,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cache.server import Answer, AnthropicBench, Clock, OpenAIBench, ResponsesBench, Server
+from tests.support.start import run
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("providers", "agent", "checkpoint", "sessions", "cli")
@@ -33,8 +32,6 @@ SERVERS: Mapping[str, type[Server]] = {
     "openai": OpenAIBench,
     "responses": ResponsesBench,
 }
-PATIENCE = 300.0
-"""Seconds that one run may take."""
 
 
 @dataclass(slots=True)
@@ -72,25 +69,22 @@ class Stage:
 
     def run(self, *argv: str) -> str:
         """Run `agent` with these arguments; what it prints. Raises RuntimeError when it fails."""
-        done = subprocess.run(
-            [sys.executable, str(self.code / "benchmarks/cache/clocked.py"), str(self.clock.file), *argv],
+        code, out, err = run(
+            self.code / "benchmarks/cache/clocked.py",
+            [str(self.clock.file), *argv],
             cwd=self.project,
-            env={
+            environ={
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.folder),
                 "CACHET_HOME": str(self.folder / "cachet"),
                 "TZ": "UTC",
                 **self.server.environ(),
             },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
+            cold=self.code != ROOT,
         )
-        if done.returncode:
-            raise RuntimeError(f"agent {' '.join(argv)[:200]} ended with {done.returncode}: {done.stderr}")
-        return done.stdout
+        if code:
+            raise RuntimeError(f"agent {' '.join(argv)[:200]} ended with {code}: {err}")
+        return out
 
     def upgrade(self) -> None:
         """From now on another version runs: its number, its system prompt and a tool's description differ."""

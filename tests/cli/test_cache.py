@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support.anthropic_server import AnthropicServer, text
-from tests.support.program import Program, program_in
+from tests.support.program import AGENT, Program, program_in
 from tests.support.terminal import Terminal
 
-LAUNCHER = Path(__file__).parents[2] / "cachet.py"
 SONNET = "anthropic/claude-sonnet-4-5"
 LONG = "word " * 3000
 
@@ -96,9 +94,7 @@ def test_json_without_a_dry_run_is_refused_with_what_to_write(agent: Program) ->
 def test_the_chat_tells_what_is_cached_until_when_and_what_was_missed(
     agent: Program, server: AnthropicServer
 ) -> None:
-    with Terminal(
-        [sys.executable, str(LAUNCHER), "-m", SONNET], environ=dict(agent.environ), cwd=agent.project
-    ) as chat:
+    with Terminal(AGENT, ["-m", SONNET], environ=agent.environ, cwd=agent.project) as chat:
         chat.wait_for("cache n/a")
         chat.enter("/cache")
         chat.wait_for("nothing is cached")

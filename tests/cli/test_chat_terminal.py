@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.program import AGENT
 from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.terminal
 
-LAUNCHER = Path(__file__).parents[2] / "cachet.py"
 COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|4[0-7]|9[0-7]|38;[25];[\d;]+)m")
 SLOW = "word " * 4000
 """Streams for minutes at a pause of 0.05 s a piece; no test waits for its end."""
@@ -61,7 +60,8 @@ class Place:
 
     def run(self, *arguments: str, columns: int = 100, **environ: str) -> Terminal:
         return Terminal(
-            [sys.executable, str(LAUNCHER), *arguments],
+            AGENT,
+            arguments,
             environ={
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.folder),

@@ -264,8 +264,8 @@ def test_a_person_is_asked_with_the_price_in_front_of_them(tmp_path: Path, answe
     with AnthropicServer(repeat((text("ready"),)), minimum=1024) as server:
         person = program_in(tmp_path, ANTHROPIC_BASE_URL=server.url, ANTHROPIC_API_KEY="key-of-a-test")
         environ = {name: value for name, value in person.environ.items() if name != "COLUMNS"}
-        argv = [str(AGENT), "doctor", "cache"]
-        with Terminal(argv, environ=environ, cwd=person.project, columns=60) as terminal:
+        words = ["doctor", "cache"]
+        with Terminal(AGENT, words, environ=environ, cwd=person.project, columns=60) as terminal:
             terminal.wait_for("at most about $0.0", "Send them? [y/N]")
             terminal.type(f"{answer}\r")
             assert terminal.wait_exit() == 0

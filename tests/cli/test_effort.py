@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.anthropic_server import AnthropicServer, text, thinking
-from tests.support.program import Program, program_in
+from tests.support.program import AGENT, Program, program_in
 from tests.support.terminal import Terminal
 
-LAUNCHER = Path(__file__).parents[2] / "cachet.py"
 SONNET = "anthropic/claude-sonnet-5-5"
 
 
@@ -106,8 +104,7 @@ def test_back_to_a_model_that_is_still_warm_says_what_it_still_has(agent: Progra
 def test_the_chat_shows_thinking_and_changes_the_effort_once_the_person_agrees(agent: Program) -> None:
     with AnthropicServer(says("one", "two")) as server:
         environ = {**agent.environ, "ANTHROPIC_BASE_URL": server.url, "LANG": "C.UTF-8"}
-        argv = [sys.executable, str(LAUNCHER), "-m", SONNET]
-        with Terminal(argv, environ=environ, cwd=agent.project) as terminal:
+        with Terminal(AGENT, ["-m", SONNET], environ=environ, cwd=agent.project) as terminal:
             terminal.wait_for("cache n/a")
             terminal.enter("/effort")
             terminal.wait_for("Effort: default. Change it with /effort default|none|minimal|low")

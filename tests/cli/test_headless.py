@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.program import PATIENCE, program_in
+from tests.support.program import program_in
 from tests.support.script import script
 
 
@@ -13,14 +13,10 @@ def test_a_reader_that_leaves_ends_the_turn_and_what_it_cost_is_booked(tmp_path:
     words = {"text": "word " * 400, "chunk": 5, "pause_s": 0.02, "usage": {"input_tokens": 9}}
     with agent.running("-p", "go", "-m", str(script(tmp_path, words))) as run:
         run.wait_for("text_delta")
-        assert run.process.stdout is not None
-        assert run.process.stderr is not None
-        run.process.stdout.close()
-        complaints = run.process.stderr.read()
-        run.process.wait(PATIENCE)
+        ran = run.leave()
     (call,) = agent.lines("call")
     assert call["outcome"] == "cancelled"
     assert call["usage"]["input_tokens"] > 0
     assert agent.lines("message")[-1]["role"] == "assistant"
     assert len(agent.lines("checkpoint")) == 1
-    assert complaints == ""
+    assert ran.err == ""

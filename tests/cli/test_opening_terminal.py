@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.support.program import AGENT
 from tests.support.terminal import Terminal
 
 pytestmark = pytest.mark.terminal
-
-LAUNCHER = Path(__file__).parents[2] / "cachet.py"
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,8 @@ class Place:
     def agent(self, *words: str) -> Terminal:
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8"}
         return Terminal(
-            [sys.executable, str(LAUNCHER), *words],
+            AGENT,
+            words,
             environ={**environ, "CACHET_HOME": str(self.home)},
             cwd=self.project,
         )

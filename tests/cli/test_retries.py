@@ -47,7 +47,7 @@ def answers(*replies: Reply) -> LoopbackServer:
 
 def chat(agent: Program, wire: Speaker) -> Terminal:
     environ = {**agent.environ, "LANG": "C.UTF-8"}
-    return Terminal([str(AGENT), "-m", wire.model], environ=environ, cwd=agent.project)
+    return Terminal(AGENT, ["-m", wire.model], environ=environ, cwd=agent.project)
 
 
 def ledger(agent: Program) -> list[tuple[Any, ...]]:

@@ -140,8 +140,8 @@ def test_lists_and_sessions_cannot_steer_the_terminal(agent: Program) -> None:
 @pytest.mark.terminal
 def test_an_answer_in_print_mode_cannot_steer_the_terminal(agent: Program) -> None:
     model = script(agent.project, say(f"{NASTY} spoken"))
-    argv = [str(AGENT), "-p", "go", "-m", str(model)]
-    with Terminal(argv, environ={**agent.environ, "TERM": "xterm"}, cwd=agent.project) as terminal:
+    words = ["-p", "go", "-m", str(model)]
+    with Terminal(AGENT, words, environ={**agent.environ, "TERM": "xterm"}, cwd=agent.project) as terminal:
         assert terminal.wait_exit() == 0
     assert b"spoken" in terminal.written
     assert not STEERING.search(terminal.written.decode().replace("\r", ""))

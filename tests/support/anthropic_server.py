@@ -56,7 +56,8 @@ def answer(
     stop = stop_reason or ("tool_use" if any(block["type"] == "tool_use" for block in blocks) else "end_turn")
     start = {"id": response, "type": "message", "role": "assistant", "model": model, "content": []}
     start["diagnostics"] = diagnostics
-    events = [event("message_start", message={**start, "usage": {**usage, "output_tokens": 1}})]
+    begun = {**usage, "output_tokens": min(1, usage.get("output_tokens", 1))}
+    events = [event("message_start", message={**start, "usage": begun})]
     for index, block in enumerate(blocks):
         events += _block(index, block)
     output = {"output_tokens": usage.get("output_tokens", length(blocks))}
@@ -194,13 +195,18 @@ class AnthropicServer(LoopbackServer):
         blocks = next(self._answers)
         if isinstance(blocks, Reply):
             return blocks
-        usage = {**self.cache.bill(request.json), "output_tokens": length(blocks)}
+        said = length(blocks) if blocks else 0
+        usage = {**self.cache.bill(request.json), "output_tokens": said}
         self.billed.append(usage)
         model = request.json["model"]
         self.thoughts |= {canonical([model, block]) for block in blocks if "thinking" in block["type"]}
         response = f"msg_{len(self.billed)}"
         found = self._diagnosed(request.json, response)
-        return sse(*answer(*blocks, usage=usage, model=model, response=response, diagnostics=found))
+        cut = "max_tokens" if request.json["max_tokens"] == 0 else None
+        events = answer(
+            *blocks, usage=usage, stop_reason=cut, model=model, response=response, diagnostics=found
+        )
+        return sse(*events)
 
     def _diagnosed(self, body: dict[str, Any], response: str) -> dict[str, Any] | None:
         """Where a request parts from the one it names ("Cache diagnostics" in the API's documentation)."""

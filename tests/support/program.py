@@ -6,17 +6,17 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from tests.support.start import PATIENCE, Process, run, start
 
 AGENT = Path(sys.executable).parent / "agent"
-PATIENCE = 60.0
-"""Seconds that a run may take before the test gives up; far more than it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,14 @@ class Ran:
 class Running:
     """A run in the middle: `wait_for` reads its events, `end` signals it and reads the rest."""
 
-    process: subprocess.Popen[str]
+    process: Process
+    out: IO[str]
+    err: IO[str]
     read: list[str] = field(default_factory=list)
 
     def wait_for(self, kind: str) -> Any:
         """The next event of this type. Needs `--output-format stream-json`."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        for line in self.out:
             self.read.append(line)
             event = json.loads(line)
             if event["type"] == kind:
@@ -72,34 +73,36 @@ class Running:
     def end(self, sent: signal.Signals) -> Ran:
         """Signal the process alone, not what it started."""
         self.process.send_signal(sent)
-        out, err = self.process.communicate(timeout=PATIENCE)
-        return Ran(self.process.returncode, "".join(self.read) + out, err)
+        code = self.process.wait(PATIENCE)
+        return Ran(code, "".join(self.read) + self.out.read(), whole(self.err))
+
+    def leave(self) -> Ran:
+        """Close its output unread, and wait until it has noticed."""
+        self.out.close()
+        return Ran(self.process.wait(PATIENCE), "".join(self.read), whole(self.err))
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Runs `agent` in `project`, with no environment but `environ`."""
+    """Runs `agent` in `project`, with no environment but `environ`.
+
+    `cold` starts each run from nothing, as a shell does, and not from a process that has its imports.
+    """
 
     home: Path
     project: Path
     environ: Mapping[str, str]
+    cold: bool = False
 
     def __call__(
         self, *words: str, under: Sequence[str] = (), cwd: Path | None = None, **environ: str
     ) -> Ran:
         """Run to the end. `under` goes before the program; `environ` is added to the environment."""
-        done = subprocess.run(
-            [*under, str(AGENT), *words],
-            cwd=cwd or self.project,
-            env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr)
+        environ = {**self.environ, **environ}
+        cwd = cwd or self.project
+        ran = Ran(*run(AGENT, words, environ=environ, cwd=cwd, under=under, cold=self.cold))
+        assert "Traceback" not in ran.err, ran.err
+        return ran
 
     def ask(self, prompt: str, *words: str, **environ: str) -> Ran:
         """One headless prompt, everything permitted, the result as JSON."""
@@ -108,23 +111,23 @@ class Program:
     @contextmanager
     def running(self, *words: str) -> Iterator[Running]:
         """A headless run that tells its events while it runs."""
-        argv = [str(AGENT), *words, "--output-format", "stream-json", "--permission-mode", "auto"]
-        process = subprocess.Popen(
-            argv,
-            cwd=self.project,
-            env=dict(self.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # A test run in the background ignores Ctrl-C, and would hand that on.
-            preexec_fn=_heed_interrupts,
-        )
-        with process:
+        words = (*words, "--output-format", "stream-json", "--permission-mode", "auto")
+        reading, writing = os.pipe()
+        with (
+            open(os.devnull) as nothing,
+            open(reading) as out,
+            tempfile.TemporaryFile("w+") as err,
+        ):
+            with open(writing, "w") as theirs:
+                stdio = (nothing.fileno(), theirs.fileno(), err.fileno())
+                process = start(
+                    AGENT, words, environ=self.environ, cwd=self.project, stdio=stdio, cold=self.cold
+                )
             try:
-                yield Running(process)
+                yield Running(process, out, err)
             finally:
-                process.kill()
+                process.send_signal(signal.SIGKILL)
+                process.wait(PATIENCE)
 
     def journal(self) -> Path:
         """The one session's journal."""
@@ -156,6 +159,12 @@ def program_in(folder: Path, **environ: str) -> Program:
     return Program(home, project, settings | environ)
 
 
+def whole(file: IO[str]) -> str:
+    """What a run has written there."""
+    file.seek(0)
+    return file.read()
+
+
 def path_with(folder: Path, *names: str) -> str:
     """A PATH on which there are only these programs."""
     folder.mkdir()
@@ -175,7 +184,3 @@ def _line(text: bytes) -> Any:
 
 def _is(line: Any, kinds: Sequence[str]) -> bool:
     return isinstance(line, dict) and (not kinds or line["kind"] in kinds)
-
-
-def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)

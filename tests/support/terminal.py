@@ -8,7 +8,6 @@ import pty
 import select
 import signal
 import struct
-import subprocess
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,8 @@ from types import TracebackType
 from typing import Self
 
 import pyte
+
+from tests.support.start import start
 
 KEYS = {
     "enter": "\r",
@@ -36,11 +37,15 @@ PATIENCE = 30.0
 
 
 class Terminal:
-    """Runs `argv` until the block ends. Waiting is for what shows on the screen, never for time."""
+    """Runs a script with these words until the block ends.
+
+    Waiting is for what shows on the screen, never for time.
+    """
 
     def __init__(
         self,
-        argv: Sequence[str],
+        script: Path,
+        words: Sequence[str],
         *,
         environ: Mapping[str, str],
         cwd: Path,
@@ -53,14 +58,13 @@ class Terminal:
         """Every byte the program wrote."""
         self._master, slave = pty.openpty()
         self._resize(columns, rows)
-        self._process = subprocess.Popen(
-            argv,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
+        self._process = start(
+            script,
+            words,
+            environ={"TERM": "xterm-256color", **environ},
             cwd=cwd,
-            env={"TERM": "xterm-256color", **environ},
-            start_new_session=True,
+            stdio=(slave, slave, slave),
+            session=True,
         )
         os.close(slave)
 
