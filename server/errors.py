@@ -41,7 +41,8 @@ SERVER = "server_error"
 QUOTA = "insufficient_quota"
 
 SDK_WAITS = 60
-"""Seconds. OpenAI's SDKs heed no longer `Retry-After`, and ask again within the second instead."""
+"""Seconds that OpenAI's SDKs wait for. Of a longer `Retry-After`, 1.x ask again within the second; 3.54 don't
+ask from two minutes on, and until then keep a person waiting without a word."""
 LONGEST_MESSAGE = 1000
 """Characters."""
 

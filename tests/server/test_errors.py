@@ -257,6 +257,15 @@ def test_the_sdk_asks_again_where_waiting_helps(
     assert failing.requests == 2
 
 
+def test_a_wait_too_long_for_an_sdk_is_left_to_the_person() -> None:
+    assert "x-should-retry" not in rate_limited("m", 60).headers()
+    assert rate_limited("m", 61).headers() == {"retry-after": "61", "x-should-retry": "false"}
+
+
+def test_a_provider_that_wants_no_wait_is_asked_again_after_a_second() -> None:
+    assert api_error(ServerFault("m", status=503, retry_after=0.0)).headers() == {"retry-after": "1"}
+
+
 def test_a_session_that_is_written_elsewhere_is_busy(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     path.write_bytes(b"")

@@ -158,14 +158,18 @@ def test_lists_hold_a_keys_own_sessions_only(
 def test_the_history_of_another_key_begins_a_session_of_ones_own(
     server: AgentServer, ada: str, bob: str
 ) -> None:
-    history = [{"role": "user", "content": "a question that both ask"}]
-    first = server.ask("POST", "/v1/chat/completions", {"messages": history}, key=ada)
-    told = {"role": "assistant", "content": first.json["choices"][0]["message"]["content"]}
-    again = {"messages": [*history, told, {"role": "user", "content": "and then?"}]}
-    mine = server.ask("POST", "/v1/chat/completions", again, key=ada).headers["x-session-id"]
-    theirs = server.ask("POST", "/v1/chat/completions", again, key=bob).headers["x-session-id"]
-    assert mine == first.headers["x-session-id"]
-    assert theirs != mine
+    def ask(key: str, *messages: dict[str, str]) -> Answer:
+        return server.ask("POST", "/v1/chat/completions", {"messages": [*messages]}, key=key)
+
+    question = {"role": "user", "content": "a question that both ask"}
+    adas, bobs = (ask(key, question) for key in (ada, bob))
+    told = {"role": "assistant", "content": adas.json["choices"][0]["message"]["content"]}
+    went_on = [
+        ask(key, question, told, {"role": "user", "content": "and then?"}).headers["x-session-id"]
+        for key in (ada, bob, server.key("carol"))
+    ]
+    assert went_on[:2] == [adas.headers["x-session-id"], bobs.headers["x-session-id"]]
+    assert len(set(went_on)) == 3
 
 
 def test_usage_and_metrics_tell_each_key_its_own(server: AgentServer, adas: Said) -> None:
