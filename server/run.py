@@ -107,6 +107,7 @@ class Run:
                     if isinstance(event, TurnFinished):
                         finished = event
                     self._tell(event)
+                    await asyncio.sleep(0)  # a provider sends many at once: let the first be heard now
         except asyncio.CancelledError:
             return Outcome("cancelled")
         except Exception as error:  # whatever it is, those who listen must hear of it
