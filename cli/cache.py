@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent.harmless import harmless, one_line
 from agent.lifetimes import Choice
+from agent.warming import Reason
 from cli import figures
 from cli.desk import Desk
 from cli.home import home_folder
@@ -20,6 +21,7 @@ from sessions.journal import read
 from sessions.outlook import Outlook, outlook_of
 from sessions.records import CallLine
 from sessions.rehydrate import rehydrate
+from sessions.session import Session
 
 SHOWN = 8
 """Misses that are listed, the latest ones."""
@@ -34,6 +36,7 @@ async def cache(desk: Desk, argument: str) -> None:
     seen = session.outlook(session.prefix, now)
     cost = await asyncio.to_thread(seen.cost, session.setup.rates, now)
     rows = [*_rows(seen, cost, now), *_lifetime_rows(seen, session.cache_choice)]
+    rows.append(("kept warm", await _kept_warm(session, now)))
     desk.screen.print(table(("", ""), rows))
     missed = [call for call in session.calls if call.miss is not None]
     if missed:
@@ -101,6 +104,24 @@ def _lifetime_rows(seen: Outlook, choice: Choice | None) -> Iterable[tuple[str, 
     )
 
 
+async def _kept_warm(session: Session, now: float) -> str:
+    """Whether the entry is kept alive while the person is away, what that did, and when it is done next."""
+    if not session.setup.keep_warm:
+        return "no (--keep-warm does it while you are away, where that can pay for itself)"
+    plan, done = await session.warming.plan(now), session.warming.done
+    so_far = f"{done.times} × since your last turn ({figures.dollars(done.cost)}); " if done.times else ""
+    if plan is None:
+        return f"yes; {so_far}there is no entry whose time and price are known"
+    if not plan.verdict.worth:
+        return f"yes; {so_far}{_NO_MORE[plan.verdict.reason]}"
+    left, chance = figures.countdown(plan.at - now), figures.percent(plan.verdict.chance)
+    return f"yes; {so_far}next in {left}: {chance} that you are back in time for it"
+
+
+_NO_MORE: Mapping[Reason, str] = {
+    "unlikely": "not again: you are hardly back in time for it",
+    "spent": "not again: it would cost more than it can save",
+}
 _LONG_NAMES = {"5m": "five minutes", "1h": "an hour"}
 
 

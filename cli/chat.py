@@ -19,6 +19,7 @@ from cli.desk import Desk
 from cli.failure import explain
 from cli.footer import Fragment, footer
 from cli.front import Front
+from cli.keepwarm import KeepWarm
 from cli.mentions import ShellCommand, SlashCommand, Words, parse
 from cli.paint import Painter
 from cli.paste import plain
@@ -62,6 +63,7 @@ class Chat:
     def __init__(self, front: Front, desk: Desk) -> None:
         self._front = front
         self._desk = desk
+        self._keep_warm = KeepWarm(front.prompt.refresh)
         self._began: float | None = None
         self._window: int | None = None
 
@@ -85,6 +87,7 @@ class Chat:
             screen.note(CAUTION)
         front.aside(_warm_up())
         made.settled()
+        made._keep_warm.start(session)
         return made
 
     # --- what the front asks (cli.front.Worker) -------------------------------------------------------------
@@ -108,13 +111,16 @@ class Chat:
         return None
 
     async def do(self, line: str) -> None:
+        self._keep_warm.stop()
         try:
             await self._guarded(self._understand(line))
         finally:
             self._began = None
+            self._keep_warm.start(self._desk.session)
 
     async def close(self) -> str:
         session = self._desk.session
+        self._keep_warm.stop()
         await session.close()
         return f"Resume with: agent resume {session.id}" if session.path.exists() else ""
 

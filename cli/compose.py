@@ -48,6 +48,7 @@ def compose(place: Place, options: Options, config: Config) -> Setup:
         secrets=config.secrets,
         rates=config.prices,
         parameters=_parameters(options, config),
+        keep_warm=options.keep_warm or config.keep_warm is True,
         auto_compact=config.auto_compact is not False,
         limits=Limits(
             max_cost=options.max_cost,

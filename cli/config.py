@@ -33,6 +33,7 @@ class Config:
     model: ModelRef | None = None
     effort: Effort | None = None
     cache_ttl: Literal["auto", "5m", "1h"] | None = None
+    keep_warm: bool | None = None
     auto_compact: bool | None = None
     permission_mode: Mode | None = None
     allow_tools: frozenset[str] = frozenset()
@@ -109,6 +110,7 @@ def parse(data: bytes, path: Path, environ: Mapping[str, str]) -> Config:
         model=_model(table),
         effort=_effort(table),
         cache_ttl=_lifetime(table),
+        keep_warm=table.truth("keep_warm"),
         auto_compact=table.truth("auto_compact"),
         permission_mode=_mode(table),
         allow_tools=frozenset(table.texts("allow_tools")),
@@ -246,6 +248,7 @@ def _merged(mine: Config, theirs: Config) -> Config:
         model=theirs.model or mine.model,
         effort=theirs.effort or mine.effort,
         cache_ttl=theirs.cache_ttl or mine.cache_ttl,
+        keep_warm=mine.keep_warm if theirs.keep_warm is None else theirs.keep_warm,
         auto_compact=mine.auto_compact if theirs.auto_compact is None else theirs.auto_compact,
         permission_mode=theirs.permission_mode or mine.permission_mode,
         allow_tools=mine.allow_tools | theirs.allow_tools,

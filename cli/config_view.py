@@ -43,6 +43,7 @@ def effective(place: Place, loaded: Loaded) -> dict[str, JSON]:
         "model": place.environ.get(VARIABLE) or (str(config.model) if config.model else None),
         "effort": config.effort,
         "cache_ttl": config.cache_ttl or "auto",
+        "keep_warm": config.keep_warm or False,
         "auto_compact": config.auto_compact is not False,
         "permission_mode": (config.permission_mode or Mode.ASK).value,
         "allow_tools": sorted(config.allow_tools),

@@ -61,6 +61,15 @@ class Options:
         CacheTtl | None,
         Option(help="How long the provider keeps the prompt cache.", rich_help_panel=SESSION),
     ] = None
+    keep_warm: Annotated[
+        bool,
+        Option(
+            "--keep-warm",
+            metavar="",
+            help="In the chat: keep the cache alive while you are away, where that can pay for itself.",
+            rich_help_panel=SESSION,
+        ),
+    ] = False
     permission_mode: Annotated[
         Mode | None,
         Option(help="What goes through without a question.", rich_help_panel=LIMITS),

@@ -44,6 +44,7 @@ from sessions.seen import Versions
 from sessions.setup import Setup
 from sessions.switch import Switch
 from sessions.traffic import Reached
+from sessions.warming import Warming
 
 
 class TurnUnderWay(CachetError):
@@ -99,6 +100,7 @@ class Session:
             redactor=redactor,
         )
         self._milestones = Milestones(self._dialogue, chronicle, keeper, self._bill, self._cache, seen or {})
+        self.warming = Warming(self._dialogue, chronicle, self._bill, self._cache)
         self._at_work = False
 
     # --- faces ----------------------------------------------------------------------------------------------
@@ -418,6 +420,7 @@ class Session:
 
     async def release(self) -> None:
         """End the session but leave its provider open for another."""
+        await self.warming.close()
         await self._keeper.close()
         self._chronicle.close()
 

@@ -80,6 +80,8 @@ class Setup:
     retry: Retry = field(default_factory=Retry)
     auto_compact: bool = True
     """Whether a summary takes the conversation's place by itself before it no longer fits the window."""
+    keep_warm: bool = False
+    """Whether the cache is kept warm while the person is away, as long as that can pay for itself."""
     shared_providers: bool = False
     """Whether `providers` hands out providers that outlive the session, which then leaves them open."""
     captures: Captures | None = None
