@@ -10,7 +10,6 @@ import math
 import os
 import re
 import secrets
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,8 @@ from typing import Any, Literal, get_args
 from checkpoint.places import make_private
 from checkpoint.writing import json_bytes, why_unwritable, write_whole
 from providers.errors import ConfigurationError
+from server.apart import check_apart
+from server.keyfile import private_opener, read_own, signature
 from sessions.fields import seconds, timestamp
 
 Period = Literal["day", "month", "total"]
@@ -127,7 +128,7 @@ class KeyRing:
             name=_proper_name(name),
             created=float(int(time.time())),
             digest=_digest(secret),
-            workspace=_folder(workspace),
+            workspace=_folder(workspace, self.path.parent.parent),
             budget_usd=_dollars(budget_usd),
             budget_period=budget_period,
             concurrent=_at_least_one(concurrent, "concurrent"),
@@ -164,7 +165,7 @@ class KeyRing:
         try:
             make_private(self.path.parent)
             self.path.parent.chmod(0o700)
-            with open(self.path.with_name("keys.lock"), "ab", opener=_private_opener) as lock:
+            with open(self.path.with_name("keys.lock"), "ab", opener=private_opener) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self._refresh()
                 if self._document.get("version", VERSION) > VERSION:
@@ -182,9 +183,9 @@ class KeyRing:
     def _refresh(self) -> None:
         """Read the file where it isn't the one that was read last. Raises ConfigurationError."""
         try:
-            if _signature(os.lstat(self.path)) == self._seen:
+            if signature(os.lstat(self.path)) == self._seen:
                 return
-            data, read = _read(self.path)
+            data, read = read_own(self.path)
         except FileNotFoundError:
             self._seen, self._document, self._keys = None, {}, ()
             return
@@ -195,26 +196,7 @@ class KeyRing:
             ) from error
         self._seen = None
         self._document, self._keys = _parsed(data, self.path)
-        self._seen = _signature(read)
-
-
-def _read(path: Path) -> tuple[bytes, os.stat_result]:
-    """The file's bytes and what they were read from. A link, a pipe or another's file is refused: OSError."""
-    if path.is_symlink():
-        raise OSError("it is a link")
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError("it is not a file")
-        if found.st_uid not in (os.geteuid(), 0) or found.st_mode & 0o022:
-            raise OSError("others may write it; chmod it to 600")
-        return file.read(), found
-
-
-def _signature(found: os.stat_result) -> tuple[int, ...]:
-    """Differs for a file that was replaced or written in between."""
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        self._seen = signature(read)
 
 
 def _parsed(data: bytes, path: Path) -> tuple[dict[str, Any], tuple[ClientKey, ...]]:
@@ -289,11 +271,12 @@ def _proper_name(name: str) -> str:
     return name
 
 
-def _folder(workspace: Path | None) -> str | None:
+def _folder(workspace: Path | None, home: Path) -> str | None:
     if workspace is None:
         return None
     if not workspace.is_dir():
         raise ConfigurationError(f"There is no folder {workspace} to work in. Make it first.")
+    check_apart(workspace, home)
     return str(workspace.resolve())
 
 
@@ -315,7 +298,3 @@ def _at_least_one(limit: object, option: str) -> int:
 
 def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _private_opener(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -121,10 +121,12 @@ async def assemble(settings: Settings) -> Assembled:
 
 
 async def _service(settings: Settings, shelf: Shelf) -> Service:
+    workplaces = Workplaces(settings.compose)
+    workplaces.setup(settings.workspace)  # what is wrong with it is told now, not to the first client
     ledger = await asyncio.to_thread(Ledger.read, settings.home)
     return Service(
         workspace=settings.workspace,
-        workplaces=Workplaces(settings.compose),
+        workplaces=workplaces,
         models=Models(settings.models, time.time()),
         finder=Finder(settings.home, shelf),
         shelf=shelf,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from providers.provider import Provider
+from server.apart import check_apart
 from sessions.captures import Captures
 from sessions.setup import Providers, Setup
 
@@ -28,9 +29,14 @@ class Workplaces:
         self._open: dict[tuple[Path, str], list[Provider]] = {}
 
     def setup(self, workspace: Path) -> Setup:
-        """The setup for a folder, the same for all its runs. Raises ConfigurationError."""
+        """The setup for a folder, the same for all its runs. Raises ConfigurationError.
+
+        That is refused, too, for a folder that clients may not be let into (see `server.apart`).
+        """
         if workspace not in self._setups:
             made = self._compose(workspace)
+            for folder in (made.workspace.root, *made.workspace.added):
+                check_apart(folder, made.home)
             self._setups[workspace] = replace(
                 made,
                 providers=self._sharing(workspace, made.providers),

@@ -75,9 +75,11 @@ def test_the_file_and_its_folder_are_the_persons_alone(ring: KeyRing) -> None:
 
 
 def test_what_a_key_may_do_is_read_back_as_it_was_set(ring: KeyRing, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
     key, secret = ring.add(
         "laptop",
-        workspace=tmp_path,
+        workspace=work,
         budget_usd=2.5,
         budget_period="day",
         concurrent=2,
@@ -85,7 +87,7 @@ def test_what_a_key_may_do_is_read_back_as_it_was_set(ring: KeyRing, tmp_path: P
         terminal_sessions=True,
     )
     assert KeyRing.open(tmp_path / "cachet").authenticate(secret) == key
-    assert (key.workspace, key.budget_usd, key.budget_period) == (str(tmp_path.resolve()), 2.5, "day")
+    assert (key.workspace, key.budget_usd, key.budget_period) == (str(work.resolve()), 2.5, "day")
     assert (key.concurrent, key.per_minute, key.terminal_sessions) == (2, 7, True)
 
 
@@ -291,6 +293,15 @@ def test_a_workspace_is_a_folder_that_is_there(ring: KeyRing, tmp_path: Path) ->
     file.touch()
     for place in (tmp_path / "none", file):
         with pytest.raises(ConfigurationError, match="no folder"):
+            ring.add("laptop", workspace=place)
+
+
+def test_a_workspace_is_never_where_cachet_keeps_what_is_everybodys(ring: KeyRing, tmp_path: Path) -> None:
+    home = tmp_path / "cachet"
+    (home / "sessions").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path)
+    for place in (tmp_path, home, home / "sessions", tmp_path / "link", Path("/")):
+        with pytest.raises(ConfigurationError, match="Cachet's own folder"):
             ring.add("laptop", workspace=place)
 
 

@@ -216,6 +216,23 @@ def test_a_key_with_a_folder_of_its_own_stays_in_it(
     assert "refused" in words(upstream.asked[-1][-1])
 
 
+def test_no_run_works_where_everybodys_sessions_lie(
+    server: AgentServer, upstream: Upstream, ada: str, adas: Said
+) -> None:
+    for options in (["-C", ".."], ["-C", str(server.home)], ["--add-dir", ".."]):
+        refused = server.fails("serve", "--port", "0", "-m", "gateway/big", *options)
+        assert "Cachet's own folder" in refused
+    wide = server.key("wide")
+    keys = server.home / "server" / "keys.json"
+    held = json.loads(keys.read_bytes())
+    held["keys"][-1]["workspace"] = str(server.home.parent)  # by hand: the command would refuse it
+    keys.write_text(json.dumps(held))
+    before = len(upstream.asked)
+    answer = server.ask("POST", "/v1/responses", {"input": 'use ls {"path": "."}'}, key=wide)
+    assert (answer.status, answer.code) == (500, "server_misconfigured")
+    assert len(upstream.asked) == before
+
+
 @pytest.mark.parametrize("path", [*PATHS, "/health"])
 def test_no_path_answers_to_a_rebound_name_or_a_web_page(server: AgentServer, ada: str, path: str) -> None:
     key = f"Authorization: Bearer {ada}"

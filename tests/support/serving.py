@@ -85,7 +85,18 @@ class AgentServer(Served):
 
     def run(self, *argv: str) -> str:
         """Another command on the same home, and what it printed."""
-        done = subprocess.run(
+        done = self._ran(*argv)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def fails(self, *argv: str) -> str:
+        """A command on the same home that can't work, and its complaint."""
+        done = self._ran(*argv)
+        assert done.returncode == 2, done.stdout
+        return done.stderr
+
+    def _ran(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [AGENT, *argv],
             env=self.environ,
             cwd=self.project,
@@ -94,8 +105,6 @@ class AgentServer(Served):
             text=True,
             timeout=PATIENCE,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     def key(self, name: str, *options: str) -> str:
         """Make a key while the server runs; its secret."""
