@@ -20,7 +20,6 @@ model = "anthropic/claude-sonnet-5-5"
 effort = "high"
 cache_ttl = "1h"
 keep_warm = true
-keep_warm = true
 auto_compact = false
 permission_mode = "edits"
 allow_tools = ["bash(git status)"]
@@ -78,7 +77,6 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     gateway, rates = config.providers["gateway"], config.prices["gateway/big"]
     assert config.model == ModelRef("anthropic", "claude-sonnet-5-5")
     assert (config.effort, config.cache_ttl, config.permission_mode) == ("high", "1h", Mode.EDITS)
-    assert config.keep_warm is True
     assert config.keep_warm is True
     assert config.auto_compact is False
     assert (config.allow_tools, config.deny_tools) == ({"bash(git status)"}, {"write"})
