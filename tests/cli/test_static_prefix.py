@@ -61,8 +61,9 @@ def test_neither_mode_nor_limits_nor_rules_nor_the_clock_stand_in_it_and_it_is_s
     with AnthropicServer(answers(len(ways))) as server:
         agent = agent_at(tmp_path, server)
         for place, way in enumerate(ways):
-            zone = {"TZ": ("UTC", "Pacific/Kiritimati")[place % 2], "LANG": ("C", "de_DE.UTF-8")[place % 2]}
-            assert agent("-p", "hi", "-m", SONNET, *way, **zone).code == 0
+            here = {"TZ": ("UTC", "Pacific/Kiritimati")[place % 2]}
+            here |= {"LANG": "de_DE.UTF-8"} if way is ways[0] else {}
+            assert agent("-p", "hi", "-m", SONNET, *way, **here).code == 0
     sent = [static(request) for request in server.requests]
     assert sent == [sent[0]] * len(ways)
     assert sum(map(len, sent[0])) / 4 <= MOST

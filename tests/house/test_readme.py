@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
+
+from tests.support.program import program_in
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,15 +36,11 @@ def test_the_readme_runs_the_two_commands_that_a_newcomer_needs() -> None:
     assert [words for words in commands("make") if words in (["run"], ["test"])] == [["run"], ["test"]]
 
 
-def test_every_agent_command_of_the_readme_takes_the_options_it_is_shown_with() -> None:
+def test_every_agent_command_of_the_readme_takes_the_options_it_is_shown_with(tmp_path: Path) -> None:
+    agent = program_in(tmp_path)
     for words in commands("agent"):
-        done = subprocess.run(
-            [sys.executable, "cachet.py", *_up_to_the_prompt(words), "--help"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, f"agent {shlex.join(words)}: {done.stderr}"
+        ran = agent(*_up_to_the_prompt(words), "--help")
+        assert ran.code == 0, f"agent {shlex.join(words)}: {ran.err}"
 
 
 def test_ci_runs_the_readmes_test_command() -> None:
