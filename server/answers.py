@@ -60,7 +60,7 @@ class ModelList(TypedDict):
     data: list[Model]
 
 
-class ChatMessage(TypedDict):
+class AssistantMessage(TypedDict):
     role: Literal["assistant"]
     content: str
     """All that the agent said in this turn; what it said between its tools is set apart by empty lines."""
@@ -72,7 +72,7 @@ FinishReason: TypeAlias = Literal["stop", "length", "content_filter"]
 
 class ChatChoice(TypedDict):
     index: Literal[0]
-    message: ChatMessage
+    message: AssistantMessage
     finish_reason: FinishReason
     logprobs: None
 
@@ -153,7 +153,7 @@ class SummaryText(TypedDict):
     text: str
 
 
-class ReasoningItem(TypedDict):
+class ReasoningOutput(TypedDict):
     """What the agent thought, where the model shows it."""
 
     id: str
@@ -162,7 +162,7 @@ class ReasoningItem(TypedDict):
     status: ItemStatus
 
 
-OutputItem: TypeAlias = OutputMessage | ReasoningItem
+OutputItem: TypeAlias = OutputMessage | ReasoningOutput
 
 
 class ResponseFault(TypedDict):

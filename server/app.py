@@ -18,6 +18,7 @@ from server.errors import INVALID, ApiError, api_error
 from server.guard import Guard, Identified
 from server.keys import KeyRing
 from server.models import Models
+from server.openapi import Document
 from server.service import Service
 from server.sessions import Sessions
 from server.turns import Turns
@@ -45,13 +46,14 @@ def build(
 
 def routes(service: Service) -> list[BaseRoute]:
     """Every endpoint."""
-    return [
+    others: list[BaseRoute] = [
         Route("/health", _health, methods=["GET"]),
         *_model_routes(service.models),
         *Turns(service).routes(),
         *Sessions(service).routes(),
         *Accounts(service).routes(),
     ]
+    return [*others, Document(others).route]
 
 
 async def _health(request: Request) -> Response:

@@ -49,12 +49,14 @@ class Turns:
         ]
 
     async def chat(self, request: Request) -> ASGIApp:
+        """Take a turn, told as a chat completion. A history that was answered here goes on in its session."""
         raw = await request.body()
         body = parsed(ChatRequest, raw)
         usage = body.stream_options is not None and body.stream_options.include_usage
         return self._answer(request, raw, ChatForm(usage), chat_asked(body, session=_session(request)))
 
     async def respond(self, request: Request) -> ASGIApp:
+        """Take a turn, told as a response. It goes on from another one, in a session, or begins one."""
         raw = await request.body()
         asked = response_asked(parsed(ResponsesRequest, raw), session=_session(request))
         return self._answer(request, raw, ResponseForm(), asked)
