@@ -22,7 +22,7 @@ from tests.support.openai_server import chunk
 RUN = Path(__file__).resolve().parents[2] / "benchmarks" / "server" / "run.py"
 SMALL = (
     "--streams",
-    "1,3",
+    "3",
     "--seconds",
     "0.2",
     "--rounds",
@@ -126,12 +126,15 @@ def test_one_dropped_stream_misses_the_target(whole: int, met: bool) -> None:
     assert target.met is met
 
 
-def test_the_benchmark_runs_and_writes_what_it_measured(tmp_path: Path) -> None:
+def test_the_benchmark_measures_the_real_server_beside_its_upstream(tmp_path: Path) -> None:
     written = tmp_path / "figures.json"
-    argv = [sys.executable, str(RUN), "--sides", "direct", *SMALL, "--json", str(written)]
+    argv = [sys.executable, str(RUN), "--sides", "direct,agent", *SMALL, "--json", str(written)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     figures = json.loads(written.read_text())
-    assert [(one["server"], one["streams"]) for one in figures["steady"]] == [("direct", 1), ("direct", 3)]
-    assert [(one["side"], one["whole"]) for one in figures["held"]] == [("direct", 8)]
-    assert "| 3 | direct |" in done.stdout
+    ours = next(one for one in figures["steady"] if (one["server"], one["streams"]) == ("agent serve", 3))
+    assert ours["answers"] >= 3
+    assert ours["upstream_calls_an_answer"] == 1.0
+    assert ours["usage"]["prompt_tokens_details"]["cached_tokens"] == 896
+    assert [(one["side"], one["whole"]) for one in figures["held"]] == [("direct", 8), ("agent serve", 8)]
+    assert "| 3 | agent serve |" in done.stdout
