@@ -147,7 +147,7 @@ def _telling(what: str) -> Iterator[None]:
 
 
 def _endpoint(plan: Plan, place: Place, config: Config) -> Endpoint:
-    name, wire = plan.model.provider, plan.probe.prefix.encoder.partition("/")[0]
+    name, wire = plan.model.provider, plan.probe.prefix.wire
     affinity = False
     if wire.startswith("openai"):
         with suppress(CachetError):

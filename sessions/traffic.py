@@ -40,12 +40,15 @@ class Sending:
     @property
     def aside(self) -> bool:
         """Whether it sent more behind these, which is in no journal: it asked for a summary."""
-        return self.call.purpose != "main"
+        return self.call.purpose == "compaction"
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """The main conversation's calls in order, those that a rewind or a summary left behind too."""
+    """The main conversation's calls in order, those that a rewind or a summary left behind too.
+
+    So are those that only kept the cache warm: they are sendings as any other, but no end of a pause.
+    """
 
     sendings: tuple[Sending, ...] = ()
     pauses: tuple[tuple[float, bool], ...] = ()
@@ -60,7 +63,7 @@ class Traffic:
         return {
             sending.prefix: Reached(sending.call, sending.sent[-1].id)
             for sending in self.sendings
-            if not sending.aside and sending.sent == live[: sending.count]
+            if sending.call.purpose == "main" and sending.sent == live[: sending.count]
         }
 
 
@@ -112,7 +115,7 @@ class _Walk:
             case MessageLine(lane=lane) if lane == MAIN:
                 self._tip, self._turn = line.message.id, line.turn
                 self._decide(line.turn)
-            case CallLine(lane=lane, purpose="main" | "compaction") if lane == MAIN:
+            case CallLine(lane=lane, purpose="main" | "compaction" | "warm") if lane == MAIN:
                 self._called(line)
             case CompactionLine(summary=summary) if summary in self.tree:
                 self.settle()
@@ -138,11 +141,14 @@ class _Walk:
         self._undecided.clear()
 
     def _called(self, line: CallLine) -> None:
-        if line.purpose == "main":
-            self.starts.append((line.started, self._turn))
-        else:
-            self._undecided.append(len(self.starts))
-            self.starts.append((line.started, None))
+        match line.purpose:
+            case "main":
+                self.starts.append((line.started, self._turn))
+            case "compaction":
+                self._undecided.append(len(self.starts))
+                self.starts.append((line.started, None))
+            case _:
+                pass
         if line.answered:
             self._waiting.append(_Waiting(line, self._prefix, self.ends.get(line.id, line.parent)))
             self.change = ""

@@ -109,3 +109,15 @@ def test_a_summarys_call_keeps_what_it_read_alive(tmp_path: Path) -> None:
     book.remember(told(*lines))
     live = Tree([session(), *lines]).live("a1").messages
     assert book.warm_until(PREFIX, live) == EPOCH + 200 + 300
+
+
+def test_an_entry_that_was_kept_warm_is_warm_after_a_resume_and_nobody_paused(tmp_path: Path) -> None:
+    book = CacheBook(tmp_path)
+    warm = booked("c2", CACHED, parent="u1", purpose="warm", started=EPOCH + 280)
+    lines = [*turn(1, None, 0), warm]
+    made = told(*lines)
+    book.remember(made)
+    live = Tree([session(), *lines]).live("a1").messages
+    assert book.warm_until(PREFIX, live) == EPOCH + 280 + 300
+    assert (made.pauses, made.latest) == ((), EPOCH)
+    assert [found.call.id for found in made.reached(live).values()] == ["c1"]
