@@ -94,8 +94,7 @@ class Sessions:
     async def checkpoints(self, request: Request) -> Response:
         """A session's checkpoints, the first one first."""
         journal = await self._journal(request)
-        store = SnapshotStore(self._service.finder.home, journal.stem)
-        made = await asyncio.to_thread(store.list)
+        made = await asyncio.to_thread(self._checkpoints(journal).list)
         told: CheckpointList = {
             "object": "list",
             "data": [_checkpoint(each) for each in made],
@@ -131,10 +130,16 @@ class Sessions:
                     )
                 head = session.head
             except CheckpointError as error:
-                raise not_found(str(error), "checkpoint", "checkpoint_not_found") from error
+                if any(made.number == wanted.checkpoint for made in self._checkpoints(journal).list()):
+                    raise  # what is the matter with it may name files of the server's
+                message = f"There is no checkpoint {wanted.checkpoint} in this session."
+                raise not_found(message, "checkpoint", "checkpoint_not_found") from error
             finally:
                 await session.close()
         return JSONResponse(_rewound(journal.stem, wanted, plan, done, head))
+
+    def _checkpoints(self, journal: Path) -> SnapshotStore:
+        return SnapshotStore(self._service.finder.home, journal.stem)
 
     async def _journal(self, request: Request) -> Path:
         key, id = client(request), proper_id(request.path_params["id"], "session")

@@ -233,6 +233,16 @@ def test_no_run_works_where_everybodys_sessions_lie(
     assert len(upstream.asked) == before
 
 
+def test_a_damaged_checkpoint_tells_no_path_of_the_servers(server: AgentServer, ada: str) -> None:
+    session = said(server.ask("POST", "/v1/responses", {"input": "on"}, key=ada)).session
+    missing = server.ask("POST", f"/v1/sessions/{session}/rewind", {"checkpoint": 99}, key=ada)
+    assert (missing.status, missing.code) == (404, "checkpoint_not_found")
+    (server.home / "checkpoints" / session / "1.json").write_text("{")
+    damaged = server.ask("POST", f"/v1/sessions/{session}/rewind", {"checkpoint": 1}, key=ada)
+    assert damaged.status in (404, 500)
+    assert server.home.name not in damaged.body.decode()
+
+
 @pytest.mark.parametrize("path", [*PATHS, "/health"])
 def test_no_path_answers_to_a_rebound_name_or_a_web_page(server: AgentServer, ada: str, path: str) -> None:
     key = f"Authorization: Bearer {ada}"
