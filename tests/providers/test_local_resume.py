@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,24 +44,43 @@ def all_but_the_last_token(answer: dict[str, Any]) -> int:
     return int(answer["usage"]["prompt_tokens"] + answer["usage"]["output_tokens"] - 1)
 
 
-def test_a_resumed_session_reads_from_the_cache_all_that_the_last_process_computed(tmp_path: Path) -> None:
-    first = agent(tmp_path, "Hello, who are you?", "-m", "local/smollm2")
-    second = agent(tmp_path, "resume", first["session_id"], "Name three primes... 🎉")
-    third = agent(tmp_path, "resume", first["session_id"], "日本語で、 and one more?")
-    assert second["usage"]["cache_read_tokens"] == all_but_the_last_token(first)
-    assert third["usage"]["cache_read_tokens"] == all_but_the_last_token(second)
-    assert third["turns"] == 3
-    assert third["cost_usd"] == 0
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Three turns of one session; the answers are a word long, since what counts is what is read for them."""
+
+    home: Path
+    answers: list[dict[str, Any]]
+
+    @property
+    def session(self) -> str:
+        return str(self.answers[0]["session_id"])
 
 
-def test_the_tokens_that_an_answer_carries_are_shown_to_nobody(tmp_path: Path) -> None:
-    first = agent(tmp_path, "Hello, who are you?", "-m", "local/smollm2")
-    [journal] = (tmp_path / "cachet" / "sessions").rglob(f"*{first['session_id']}*.jsonl")
-    shown = run(tmp_path, "sessions", "show", first["session_id"])
-    as_json = run(tmp_path, "sessions", "show", first["session_id"], "--json")
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    home = tmp_path_factory.mktemp("person")
+    first = agent(home, "Say only: yes.", "-m", "local/smollm2")
+    more = [
+        agent(home, "resume", first["session_id"], prompt)
+        for prompt in ("Say only: no... 🎉", "日本語で、 say only: ok.")
+    ]
+    return Story(home, [first, *more])
+
+
+def test_a_resumed_session_reads_from_the_cache_all_that_the_last_process_computed(story: Story) -> None:
+    for before, after in pairwise(story.answers):
+        assert after["usage"]["cache_read_tokens"] == all_but_the_last_token(before)
+    last = story.answers[-1]
+    assert (last["turns"], last["cost_usd"]) == (3, 0)
+
+
+def test_the_tokens_that_an_answer_carries_are_shown_to_nobody(story: Story) -> None:
+    [journal] = (story.home / "cachet" / "sessions").rglob(f"*{story.session}*.jsonl")
+    shown = run(story.home, "sessions", "show", story.session)
+    as_json = run(story.home, "sessions", "show", story.session, "--json")
     kept = 'tokens\\":['
     assert kept in journal.read_text(encoding="utf-8")
-    assert first["result"].strip()[:20] in shown
+    assert story.answers[0]["result"].strip() in shown
     assert "opaque" not in shown
     assert kept not in shown
     assert kept not in as_json
