@@ -23,7 +23,7 @@ from cli.keepwarm import KeepWarm
 from cli.mentions import ShellCommand, SlashCommand, Words, parse
 from cli.paint import Painter
 from cli.paste import plain
-from cli.rereading import rereading
+from cli.rereading import expired, rereading
 from cli.screen import Screen
 from cli.shell import run_shell
 from cli.vitals import vitals
@@ -156,6 +156,8 @@ class Chat:
             session.add_context(text)
         for path in attached.paths:
             session.saw(path)
+        if cost := await expired(session):
+            screen.note(f"{cost} · Esc stops it, /new begins without it")
         async with aclosing(session.turn(words.text, attached.images)) as events:
             async for event in events:
                 screen.show(event)

@@ -26,7 +26,7 @@ from cli import compaction, figures
 from cli.eventjson import event_object
 from cli.failure import ExitCode, complain, exit_code
 from cli.options import OutputFormat
-from cli.rereading import rereading
+from cli.rereading import expired, rereading
 from cli.result import Run, leave_usage, result_object
 from providers.effort import Effort
 from providers.errors import BudgetReached, CachetError
@@ -82,6 +82,8 @@ async def _attempt(errand: Errand, run: Run) -> None:
             print(f"note: {harmless(line)}", file=sys.stderr)
         if session.left is not None and (cost := await rereading(session, session.prefix, session.left)):
             print(f"note: {harmless(cost)}.", file=sys.stderr)
+        if cost := await expired(session):
+            print(f"note: {harmless(cost)}", file=sys.stderr)
         run.calls_before = len(session.calls)
         # A reader that leaves ends the loop below: the turn must have ended before its session is closed.
         async with aclosing(session.turn(errand.prompt)) as events:

@@ -34,7 +34,8 @@ def aged(journal: Path, seconds: float) -> None:
     for line in lines:
         if line["kind"] == "call":
             line["started"] -= seconds
-    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    compact = (json.dumps(line, ensure_ascii=False, separators=(",", ":")) for line in lines)
+    journal.write_text("".join(line + "\n" for line in compact))
 
 
 def dry_run(agent: Program) -> Any:
