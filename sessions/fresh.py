@@ -24,6 +24,10 @@ def fresh_prefix(setup: Setup, model: ModelRef, provider: Provider, affinity_key
 
 
 def new_session_id(now: float | None = None) -> str:
-    """An id a person can type the start of: local date and time, then four hex digits."""
+    """An id a person can type the start of: local date and time, then eight random hex digits.
+
+    So many, because a server begins a hundred sessions in a second: with four, one in eight of such seconds
+    would hold two of the same id.
+    """
     moment = time.localtime(now)
-    return time.strftime("%Y%m%d-%H%M%S", moment) + f"-{new_id('s')[-4:]}"
+    return time.strftime("%Y%m%d-%H%M%S", moment) + f"-{new_id('s')[-8:]}"
