@@ -92,12 +92,18 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="bench-server-", dir=WORK) as name,
         started(chosen.sides, Path(name)) as (source, sides, versions),
     ):
-        for streams in chosen.streams:
-            steadies += steady(source, sides, streams=streams, seconds=chosen.seconds, rounds=chosen.rounds)
-            print(f"{streams} streams measured", file=sys.stderr, flush=True)
-        for side in sides if chosen.held else ():
-            helds.append(held(source, side, streams=chosen.held, seconds=chosen.hold, pause=chosen.pause))
-            print(f"{side.name} held {chosen.held} streams", file=sys.stderr, flush=True)
+        try:
+            for streams in chosen.streams:
+                steadies += steady(
+                    source, sides, streams=streams, seconds=chosen.seconds, rounds=chosen.rounds
+                )
+                print(f"{streams} streams measured", file=sys.stderr, flush=True)
+            for side in sides if chosen.held else ():
+                helds.append(held(source, side, streams=chosen.held, seconds=chosen.hold, pause=chosen.pause))
+                print(f"{side.name} held {chosen.held} streams", file=sys.stderr, flush=True)
+        except Failed as error:
+            written = "".join(f"\n{log.name}: {log.read_text()[-2000:]}" for log in Path(name).glob("*.log"))
+            raise Failed(f"{error}\nWhat the servers wrote last:{written}") from error
     print(steady_table(steadies), held_table(helds), "", sep="\n\n")
     wanted = [*targets(steadies, helds)]
     print(*wanted, sep="\n")
