@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import date
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,9 +15,9 @@ from starlette.routing import Route
 
 from providers.types import Usage
 from server.answers import Budget, KeyTotals, KeyUsage
-from server.errors import bad_request
 from server.keys import ClientKey
 from server.ledger import Row, Sum
+from server.parameters import SINCE, UNTIL
 from server.purse import period_start
 from server.service import Service
 from server.turns import client
@@ -40,7 +39,7 @@ class Accounts:
     async def usage(self, request: Request) -> Response:
         """The key's totals, and a line for each model and day, from `since` to `until`."""
         key = client(request)
-        since, until = (_day(request, name) for name in ("since", "until"))
+        since, until = SINCE.read(request), UNTIL.read(request)
         rows = [
             row
             for row in self._service.ledger.rows(key.id)
@@ -116,13 +115,3 @@ def _kinds(usage: Usage) -> dict[str, int]:
 
 def _totals(total: Sum) -> KeyTotals:
     return {**totals_of(total.usage, total.cost, total.unknown_calls), "model_calls": total.calls}
-
-
-def _day(request: Request, name: str) -> date | None:
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise bad_request(f"{name} must be a day, such as 2026-11-22.", name) from error

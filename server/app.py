@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp
 
 from server.accounts import Accounts
@@ -81,7 +81,15 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = f"There is nothing at {request.url.path}." if error.status_code == 404 else f"{error.detail}."
     told = ApiError(error.status_code, INVALID, None, message)
-    return JSONResponse(told.body(), error.status_code, headers=dict(error.headers or {}) | told.headers())
+    headers = {"allow": _allowed(request)} if error.status_code == 405 else {}
+    return JSONResponse(told.body(), error.status_code, headers=headers | told.headers())
+
+
+def _allowed(request: Request) -> str:
+    """Every method that the path answers: Starlette names only those of the first route that has it."""
+    routes: list[Route] = [route for route in request.app.routes if isinstance(route, Route)]
+    here = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for route in here for method in route.methods or ()}))
 
 
 async def _error(request: Request, error: Exception) -> Response:

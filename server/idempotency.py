@@ -12,9 +12,6 @@ from server.shelf import Shelf, Shelved
 Earlier: TypeAlias = Run | Shelved
 """What an earlier request began: a run under way, or its answer."""
 
-LONGEST = 255
-"""Characters of an `Idempotency-Key`."""
-
 
 class Claims:
     """Who came first with which idempotency key, each client for itself."""

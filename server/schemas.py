@@ -21,7 +21,9 @@ Words: TypeAlias = Annotated[str, Field(max_length=2_000_000)]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    """Nothing is read as what it isn't: `"files": 1` or `"yes"` is no way to say true."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
 class TextPart(_Body):

@@ -30,6 +30,7 @@ from server.answers import (
 )
 from server.asked import parsed
 from server.errors import bad_request, forbidden, not_found
+from server.parameters import AFTER, LIMIT
 from server.schemas import RewindRequest
 from server.service import Service
 from server.turns import client, proper_id
@@ -38,9 +39,6 @@ from sessions import begin
 from sessions.catalog import Catalog, SessionSummary, summary
 from sessions.journal import read
 from sessions.rehydrate import rehydrate
-
-PAGE, LARGEST_PAGE = 20, 100
-"""Sessions in one answer."""
 
 
 class Sessions:
@@ -60,8 +58,7 @@ class Sessions:
 
     async def list(self, request: Request) -> Response:
         """The key's sessions, the one used last first; `limit` and `after` turn the pages."""
-        limit = _limit(request.query_params.get("limit", str(PAGE)))
-        after = request.query_params.get("after")
+        limit, after = LIMIT.read(request), AFTER.read(request)
         key = client(request)
         found = self._service.finder.journals(key, self._service.workspace(key))
         page, more = await asyncio.to_thread(_page, found, limit, after)
@@ -151,16 +148,10 @@ class Sessions:
         self._service.shelf.forget_session(journal.stem)
 
 
-def _limit(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:4]) <= LARGEST_PAGE or len(text) > 4:
-        raise bad_request(f"limit must be a number from 1 to {LARGEST_PAGE}.", "limit")
-    return int(text)
-
-
-def _page(journals: Iterable[Path], limit: int, after: str | None) -> tuple[list[SessionSummary], bool]:
-    """So many sessions, those behind `after` if it is given, and whether more follow."""
+def _page(journals: Iterable[Path], limit: int, after: str) -> tuple[list[SessionSummary], bool]:
+    """So many sessions, those behind `after` unless that is empty, and whether more follow."""
     rest = iter(journals)
-    if after is not None and not any(path.stem == after for path in rest):
+    if after and not any(path.stem == after for path in rest):
         raise bad_request("There is no session of the id in after.", "after")
     found = [*islice(rest, limit + 1)]
     return [summary(path) for path in found[:limit]], len(found) > limit

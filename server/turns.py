@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
@@ -18,10 +17,10 @@ from server.answer import TurnAnswer
 from server.answers import DeletedResponse
 from server.asked import Asked, chat_asked, parsed, response_asked
 from server.chat_completions import ChatForm
-from server.errors import bad_request, not_found
+from server.errors import not_found
 from server.form import Form
-from server.idempotency import LONGEST
 from server.keys import ClientKey
+from server.parameters import IDEMPOTENCY_KEY, SESSION, STARTING_AFTER, STREAM
 from server.responses import ResponseForm, response
 from server.run import Run
 from server.schemas import ChatRequest, Id, ResponsesRequest
@@ -30,7 +29,6 @@ from server.shelf import Shelved
 from server.streams import Replayed
 
 _ID: TypeAdapter[str] = TypeAdapter(Id)
-_TOKEN = re.compile(rf"[\x21-\x7e]{{1,{LONGEST}}}")
 
 
 class Turns:
@@ -64,8 +62,9 @@ class Turns:
     async def retrieve(self, request: Request) -> ASGIApp:
         """A response as it stands; with `stream=true` as its events, those after `starting_after`."""
         run, shelved = await self._find(request)
-        if request.query_params.get("stream") == "true":
-            return Replayed(ResponseForm(), run or shelved, after=_after(request))
+        stream, after = STREAM.read(request), STARTING_AFTER.read(request)
+        if stream == "true":
+            return Replayed(ResponseForm(), run or shelved, after=after)
         return JSONResponse(response(run, run.outcome) if run else _body(shelved))
 
     async def cancel(self, request: Request) -> Response:
@@ -88,9 +87,7 @@ class Turns:
         return JSONResponse(deleted)
 
     def _answer(self, request: Request, raw: bytes, form: Form, asked: Asked) -> TurnAnswer:
-        token = request.headers.get("idempotency-key", "")
-        if token and not _TOKEN.fullmatch(token):
-            raise bad_request(f"An Idempotency-Key has 1 to {LONGEST} visible ASCII characters.")
+        token = IDEMPOTENCY_KEY.read(request)
         ask = Ask(
             key=client(request),
             asked=asked,
@@ -131,16 +128,8 @@ def _path_id(request: Request) -> str:
 
 
 def _session(request: Request) -> str:
-    named = request.headers.get("x-session-id", "")
-    return proper_id(named, "session") if named else ""
-
-
-def _after(request: Request) -> int:
-    """Which sequence number a client has had already; -1 for none."""
-    text = request.query_params.get("starting_after", "-1")
-    if not re.fullmatch(r"-1|\d{1,9}", text):
-        raise bad_request("starting_after must be a sequence number.", "starting_after")
-    return int(text)
+    named = request.headers.get(SESSION.name)
+    return "" if named is None else proper_id(named, "session")
 
 
 def _body(shelved: Shelved) -> dict[str, JSON]:
