@@ -98,21 +98,29 @@ class CacheBook:
         request = replace(request, compared_with=before)
         if not chooses_lifetime(prefix):
             return request
-        border, safe = self._border(prefix, chain, now)
-        there = self.record.alive(prefix, chain, now)
-        prompt = self._size(request, chain, now)
-        self.choice = choose(
-            prefix.parameters.cache_ttl,
-            self.habits,
-            unkept=max(1, prompt - safe),
-            new=max(1, prompt - there),
-        )
+        self.choice = self._chosen(prefix, chain, self._size(request, chain, now), now)
         self._planned = self.choice.lifetime
         if self.choice.lifetime == "1h":
             return replace(request, kept_until=request.messages[-1].id)
-        if border is not None:
-            return replace(request, kept_until=request.messages[border].id)
-        return request
+        border, _ = self._border(prefix, chain, now)
+        return request if border is None else replace(request, kept_until=request.messages[border].id)
+
+    def choice_for(
+        self, prefix: Prefix, messages: Sequence[Message], prompt: int, now: float
+    ) -> Choice | None:
+        """How the lifetime of a call's end would be chosen if it went on with these messages now.
+
+        `prompt` is what it would send, in tokens. None where the provider sells only one lifetime.
+        """
+        if not chooses_lifetime(prefix):
+            return None
+        return self._chosen(prefix, self._chain.of(messages), prompt, now)
+
+    def _chosen(self, prefix: Prefix, chain: Sequence[str], prompt: int, now: float) -> Choice:
+        _, safe = self._border(prefix, chain, now)
+        there = self.record.alive(prefix, chain, now)
+        wish = prefix.parameters.cache_ttl
+        return choose(wish, self.habits, unkept=max(1, prompt - safe), new=max(1, prompt - there))
 
     def booked(
         self, report: CallReport, prefix: Prefix, messages: Sequence[Message], turn: str | None

@@ -60,16 +60,14 @@ def outlook(
 ) -> Outlook:
     """For a conversation that would go on with this prefix; `last` is its last answered call."""
     prompt = last.usage.total_tokens if last and messages else 0
-    hour = prefix.parameters.cache_ttl == "1h" or (
-        prefix.parameters.cache_ttl == "auto" and book.choice is not None and book.choice.lifetime == "1h"
-    )
+    choice = book.choice_for(prefix, messages, prompt, now)
     return Outlook(
         prefix=prefix,
         prompt=prompt,
         held=min(book.expected(prefix, messages, now), prompt),
         expires=book.warm_until(prefix, messages, now),
         reported=last is not None and last.usage.cache_reported,
-        hour=hour,
+        hour=choice is not None and choice.lifetime == "1h",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from providers.registry import open_provider
 from providers.settings import ProviderSettings
 from providers.types import ModelRef, Parameters
 from sessions import begin, habits
+from sessions.journal import read
+from sessions.outlook import outlook_of
+from sessions.rehydrate import rehydrate
 from sessions.session import Session
 from tests.support.anthropic_server import AnthropicServer, text
 from tests.support.setups import setup
@@ -80,6 +84,19 @@ async def test_an_entry_that_the_provider_dropped_is_named_with_tokens_and_dolla
     assert missed.cost == pytest.approx(missed.tokens * (dear - 0.3) / 1e6)
     assert second.miss is not None
     assert second.miss.cost == missed.cost
+
+
+async def test_a_forecast_has_the_lifetime_that_the_next_call_is_given(tmp_path: Path) -> None:
+    with serving("one", "two") as server:
+        async with chat(tmp_path, server) as session:
+            await told(session, LONG)
+            first, now = session.cache_choice, time.time()
+            seen = session.outlook(session.prefix, now)
+            dry = outlook_of(rehydrate(read(session.path).records), tmp_path / "home", now)
+            await told(session, "b")
+            given = session.cache_choice
+    assert [choice and choice.lifetime for choice in (first, given)] == ["5m", "1h"]
+    assert [each and each.hour for each in (seen, dry)] == [True, True]
 
 
 async def test_a_resumed_session_still_knows_what_it_may_expect(tmp_path: Path) -> None:

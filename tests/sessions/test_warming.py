@@ -1,0 +1,86 @@
+"""What a session knows of the requests that kept its cache warm."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from sessions import begin
+from sessions.journal import read
+from sessions.rehydrate import rehydrate
+from sessions.session import Session
+from sessions.setup import Limits
+from tests.sessions.test_cachebook import LONG, MODEL, given, serving, told
+from tests.support.script import say, script
+from tests.support.setups import setup
+
+
+async def opened(folder: Path, server: Any, **more: Any) -> Session:
+    return await begin.start(given(folder, server, **more), MODEL)
+
+
+async def test_a_resumed_session_knows_that_its_entry_was_kept_alive(tmp_path: Path) -> None:
+    with serving("one", "") as server:
+        session = await opened(tmp_path, server)
+        await told(session, LONG)
+        assert await session.warming.keep()
+        until, filled, pauses = session.warm_until, session.context_tokens, session.path
+        await session.close()
+        again = await begin.resume(given(tmp_path, server), pauses)
+        assert again.warm_until == until
+        assert again.context_tokens == filled
+        await again.close()
+    asked, warmed = session.calls
+    assert until is not None
+    assert until >= warmed.started + 300
+    assert warmed.parent == session.state.previous_end
+    assert session.usage == asked.usage + warmed.usage
+
+
+async def test_nobodys_pause_ends_with_it(tmp_path: Path) -> None:
+    with serving("one", "") as server:
+        session = await opened(tmp_path, server)
+        await told(session, LONG)
+        await session.warming.keep()
+        await session.close()
+    traffic = rehydrate(read(session.path).records).traffic
+    assert traffic.pauses == ()
+    assert traffic.latest == session.calls[0].started
+
+
+async def test_a_reached_limit_holds_for_it_too(tmp_path: Path) -> None:
+    with serving("one", "never") as server:
+        session = await opened(tmp_path, server, limits=Limits(max_turns=1))
+        await told(session, LONG)
+        assert not await session.warming.keep()
+        await session.close()
+        assert len(server.requests) == 1
+
+
+async def test_before_the_first_turn_there_is_nothing_to_keep(tmp_path: Path) -> None:
+    with serving() as server:
+        session = await opened(tmp_path, server)
+        assert await session.warming.plan(time.time()) is None
+        assert not await session.warming.keep()
+        await session.close()
+
+
+async def test_where_the_provider_names_no_time_nothing_is_planned(tmp_path: Path) -> None:
+    session = await begin.start(setup(tmp_path), script(tmp_path, say("one", input_tokens=9)))
+    await told(session, "hi")
+    assert await session.warming.plan(time.time()) is None
+    await session.close()
+
+
+async def test_the_plan_is_for_half_a_minute_before_the_end(tmp_path: Path) -> None:
+    with serving("one") as server:
+        session = await opened(tmp_path, server)
+        await told(session, LONG)
+        assert session.warm_until is not None
+        plan = await session.warming.plan(session.last_call.started if session.last_call else 0.0)
+        assert plan is not None
+        assert plan.at == session.warm_until - 30
+        assert plan.verdict.worth
+        assert await session.warming.plan(session.warm_until + 1) is None
+        await session.close()
