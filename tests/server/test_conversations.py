@@ -1,0 +1,195 @@
+"""A conversation goes on where a client says: by response, by session, in the terminal and back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from sessions.journal import Journal
+from tests.support.clients import door
+from tests.support.counting import MODEL, Counted, counted
+from tests.support.program import program_in
+from tests.support.script import say, script
+from tests.support.wires import KEY
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Counted]:
+    with counted(tmp_path) as here:
+        yield here
+
+
+@pytest.fixture
+def client(shop: Counted) -> Iterator[openai.OpenAI]:
+    with shop.door.sdk() as one:
+        yield one
+
+
+def ask(client: openai.OpenAI, prompt: str, **more: Any) -> Any:
+    return client.responses.create(model="cachet", input=prompt, **more)
+
+
+def test_a_response_goes_on_in_the_session_of_the_one_before(shop: Counted, client: openai.OpenAI) -> None:
+    first = ask(client, "One?")
+    second = ask(client, "Two?", previous_response_id=first.id)
+    third = ask(client, "Three?", previous_response_id=second.id)
+    [session] = shop.door.sessions()
+    assert {each.conversation.id for each in (first, second, third)} == {session}
+    assert second.previous_response_id == first.id
+    said = ["One?", "Answer 1.", "Two?", "Answer 2.", "Three?", "Answer 3."]
+    assert [text for _, text in shop.said(session)] == said
+    assert shop.grew()
+    assert second.usage.input_tokens_details.cached_tokens == shop.cached[1] > 0
+    assert third.usage.to_dict()["cache_read_tokens"] == shop.cached[2] > shop.cached[1]
+
+
+@pytest.mark.parametrize("how", ["conversation", "conversation object", "header"])
+def test_a_session_goes_on_by_its_name(shop: Counted, client: openai.OpenAI, how: str) -> None:
+    session = ask(client, "One?").conversation.id
+    named: dict[str, dict[str, Any]] = {
+        "conversation": {"conversation": session},
+        "conversation object": {"conversation": {"id": session}},
+        "header": {"extra_headers": {"X-Session-Id": session}},
+    }
+    second = ask(client, "Two?", **named[how])
+    assert second.conversation.id == session
+    assert shop.grew()
+    assert len(set(shop.affinity)) == 1
+
+
+def test_a_chat_that_names_its_session_needs_no_history(shop: Counted, client: openai.OpenAI) -> None:
+    session = ask(client, "One?").conversation.id
+    client.chat.completions.create(
+        model="cachet",
+        messages=[{"role": "user", "content": "Two?"}],
+        extra_headers={"X-Session-Id": session},
+    )
+    assert shop.door.sessions() == [session]
+    assert [text for _, text in shop.said(session)][2:] == ["Two?", "Answer 2."]
+    assert shop.grew()
+
+
+def test_going_on_from_an_earlier_response_branches_and_loses_nothing(
+    shop: Counted, client: openai.OpenAI
+) -> None:
+    first = ask(client, "One?")
+    second = ask(client, "Two?", previous_response_id=first.id)
+    other = ask(client, "Or two?", previous_response_id=first.id)
+    session, branch = second.conversation.id, other.conversation.id
+    assert session != branch
+    assert [text for _, text in shop.said(session)] == ["One?", "Answer 1.", "Two?", "Answer 2."]
+    assert [text for _, text in shop.said(branch)] == ["One?", "Answer 1.", "Or two?", "Answer 3."]
+    assert shop.sent[2].goes_on_from(shop.sent[0])
+    assert shop.affinity[2] == shop.affinity[0]
+    assert other.usage.input_tokens_details.cached_tokens > 0
+    on = ask(client, "Three?", previous_response_id=other.id)
+    assert on.conversation.id == branch
+
+
+def test_a_session_is_no_other_key_s(shop: Counted, client: openai.OpenAI) -> None:
+    first = ask(client, "One?")
+    with shop.door.sdk(shop.door.key("eve")) as eve:
+        for where in ({"previous_response_id": first.id}, {"conversation": first.conversation.id}):
+            with pytest.raises(openai.NotFoundError):
+                ask(eve, "Two?", **where)
+    assert len(shop.upstream.prompts) == 1
+
+
+def test_a_conversation_goes_on_after_the_server_was_started_anew(tmp_path: Path) -> None:
+    with counted(tmp_path) as before, before.door.sdk() as client:
+        first = ask(client, "One?")
+        secret = before.door.secret
+    with counted(tmp_path, secret=secret) as after, after.door.sdk() as client:
+        assert client.responses.retrieve(first.id).output_text == "Answer 1."
+        second = ask(client, "Two?", previous_response_id=first.id)
+        assert second.conversation.id == first.conversation.id
+        assert after.sent[0].goes_on_from(before.sent[0])
+        assert after.affinity == before.affinity
+
+
+def test_a_server_s_session_goes_on_in_the_terminal_and_back(tmp_path: Path) -> None:
+    agent = program_in(tmp_path, OPENAI_API_KEY=KEY)
+    with counted(tmp_path) as shop, shop.door.sdk() as client:
+        session = ask(client, "One?").conversation.id
+        address = {"OPENAI_BASE_URL": shop.upstream.base_url}
+        ran = agent("resume", session, "-p", "Two?", "--permission-mode", "plan", **address)
+        assert (ran.code, ran.out.strip()) == (0, "Answer 2.")
+        ask(client, "Three?", conversation=session)
+        assert shop.grew()
+        assert len(set(shop.affinity)) == 1
+        assert all(cached > 0 for cached in shop.cached[1:])
+        told = client.get(f"/sessions/{session}", cast_to=object)
+        assert [message["content"] for message in told["messages"]][-1] == "Answer 3."  # type: ignore[index]
+
+
+def test_the_terminal_s_session_goes_on_over_http_for_a_key_that_may(tmp_path: Path) -> None:
+    agent = program_in(tmp_path, OPENAI_API_KEY=KEY)
+    with counted(tmp_path) as shop, shop.door.sdk() as client:
+        ran = agent("-p", "One?", "-m", MODEL, OPENAI_BASE_URL=shop.upstream.base_url)
+        assert ran.code == 0, ran.err
+        [session] = shop.door.sessions()
+        with shop.door.sdk(shop.door.key("eve")) as eve, pytest.raises(openai.NotFoundError):
+            ask(eve, "Two?", conversation=session)
+        second = ask(client, "Two?", conversation=session)
+        assert second.conversation.id == session
+        assert shop.grew()
+        assert second.usage.input_tokens_details.cached_tokens > 0
+        total = shop.door.http("GET", "/v1/usage").json()["total"]
+        assert total["input_tokens"] == second.usage.input_tokens, "the terminal's own calls are no client's"
+
+
+def test_a_session_at_work_in_another_process_is_a_conflict(shop: Counted, client: openai.OpenAI) -> None:
+    first = ask(client, "One?")
+    [path] = shop.door.home.glob("sessions/*/*.jsonl")
+    with closing(Journal.open(path)), pytest.raises(openai.ConflictError) as raised:
+        ask(client, "Two?", previous_response_id=first.id)
+    assert raised.value.code == "session_busy"
+    assert raised.value.response.headers["retry-after"] == "1"
+    assert ask(client, "Two?", previous_response_id=first.id).status == "completed"
+
+
+async def test_requests_for_one_session_go_one_after_the_other(shop: Counted) -> None:
+    async with shop.door.async_sdk() as client:
+        first = await client.responses.create(model="cachet", input="One?")
+        assert first.conversation is not None
+        session = first.conversation.id
+        asking = [
+            client.responses.create(model="cachet", input=f"More {number}?", conversation=session)
+            for number in range(4)
+        ]
+        answers = await asyncio.gather(*asking)
+    assert {answer.status for answer in answers} == {"completed"}
+    assert [role for role, _ in shop.said(session)] == ["user", "assistant"] * 5
+    assert shop.grew()
+
+
+async def test_two_that_go_on_from_one_response_at_once_are_two_branches(shop: Counted) -> None:
+    async with shop.door.async_sdk() as client:
+        first = await client.responses.create(model="cachet", input="One?")
+        asking = [
+            client.responses.create(model="cachet", input=f"Two {number}?", previous_response_id=first.id)
+            for number in range(2)
+        ]
+        one, other = await asyncio.gather(*asking)
+    assert one.conversation is not None
+    assert other.conversation is not None
+    assert one.conversation.id != other.conversation.id
+    assert all(later.goes_on_from(shop.sent[0]) for later in shop.sent[1:])
+
+
+def test_the_alias_stays_with_the_session_s_model_and_a_name_switches(tmp_path: Path) -> None:
+    models = [script(tmp_path, *map(say, words), name=f"{words[0]}.json") for words in ("abc", "xyz")]
+    with door(tmp_path, *models) as here, here.sdk() as client:
+        one, other = (str(model) for model in models)
+        first = client.responses.create(model=other, input="One?")
+        second = client.responses.create(model="cachet", input="Two?", previous_response_id=first.id)
+        third = client.responses.create(model=one, input="Three?", previous_response_id=second.id)
+        assert [answer.output_text for answer in (first, second, third)] == ["x", "y", "c"]
+        assert [answer.model for answer in (first, second, third)] == [other, other, one]
+        assert len(here.sessions()) == 1
