@@ -28,13 +28,13 @@ test: $(DEV)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --dist worksteal
 
 check: $(DEV)  ## the everyday part, under 90 seconds
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PY) -m pytest -n 2 -m "not slow and not engine and not terminal"
+	$(PY) -m pytest -n 2 --dist worksteal -m "not slow and not engine and not terminal"
 
 bench: $(DEV)
 	$(PY) benchmarks/startup.py

@@ -11,7 +11,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def tell(folder: Path, wire: Wire) -> Story:
     with served(folder, wire, *answers) as (agent, server):
         agent.project.joinpath(".git").mkdir()
         agent.project.joinpath(".git/HEAD").write_text("ref: refs/heads/unlikely-branch\n")
-        first = agent.ask("Write ä to a.txt", "-m", wire.model)
+        first = replace(agent, cold=True).ask("Write ä to a.txt", "-m", wire.model)
         between = agent.checkpoint()
         second = agent.ask("What does it say?", "-c")
         return Story(agent, first, between, second, server.prompts, server.billed, wire.billed(server))
@@ -97,7 +97,7 @@ def wire(request: pytest.FixtureRequest) -> Wire:
 
 @pytest.fixture(scope="module")
 def story(wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """Told once in a test run, by the first of its workers that asks: it takes two programs a wire."""
+    """Told once in a test run, by the first of its workers that asks: one of its programs starts cold."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with (base / f"{wire.name}.lock").open("w") as lock:

@@ -38,6 +38,7 @@ class Place:
             words,
             environ={**environ, "CACHET_HOME": str(self.home)},
             cwd=self.project,
+            cold=True,  # what is loaded when is part of how it begins
         )
 
     def verdicts(self) -> list[bool]:

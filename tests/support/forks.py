@@ -90,8 +90,9 @@ def become(told: int, *stdio: int) -> str:
     if run["session"]:
         os.setsid()
     os.chdir(run["cwd"])
+    coerced = {name: text for name, text in os.environ.items() if name == "LC_CTYPE"}
     os.environ.clear()
-    os.environ.update(run["environ"])
+    os.environ.update(coerced | run["environ"])  # Python sets it where no language is named
     time.tzset()
     for place, given in enumerate(stdio):
         os.dup2(given, place)

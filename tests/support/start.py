@@ -160,6 +160,7 @@ def _forks() -> socket.socket:
             [sys.executable, str(FORKS), str(theirs.fileno())],
             env={"PATH": os.environ["PATH"]},
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )

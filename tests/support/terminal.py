@@ -51,6 +51,7 @@ class Terminal:
         cwd: Path,
         columns: int = 100,
         rows: int = 30,
+        cold: bool = False,
     ) -> None:
         self._screen = pyte.HistoryScreen(columns, rows, history=5000, ratio=0.01)
         self._stream = pyte.ByteStream(self._screen)
@@ -65,6 +66,7 @@ class Terminal:
             cwd=cwd,
             stdio=(slave, slave, slave),
             session=True,
+            cold=cold,
         )
         os.close(slave)
 
