@@ -119,19 +119,29 @@ class Service:
         self._claims.settle(ask.key.id, ask.token, run)
         return run
 
-    async def close(self) -> None:
-        """Stop what runs, journalled up to there, and close every provider."""
+    async def wind_down(self, grace: float, hurry: asyncio.Event) -> None:
+        """Begin no run any more; stop those that are not over in `grace` seconds, or once `hurry` is set.
+
+        Those are journalled up to there, and whoever listens hears that they were cancelled.
+        """
         self._closing = True
+        hurried = asyncio.create_task(hurry.wait())
+        ended = asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.wait((hurried, ended), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
         for run in list(self._runs.values()):
             run.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended
+
+    async def close(self) -> None:
+        """Stop what runs, and close every provider."""
+        await self.wind_down(0, asyncio.Event())
         await self._workplaces.close()
         await asyncio.to_thread(self.shelf.close)
 
     async def _begun(self, ask: Ask) -> Run:
         """Open the session that the request means, and start its turn in a task of its own."""
-        if self._closing:
-            raise unavailable("The server is stopping. Ask again when it is back.", retry_after=5)
+        self._check_open()
         model = self.models.named(ask.asked.model)
         async with AsyncExitStack() as held:
             slot = held.enter_context(self._admission.admit(ask.key))
@@ -141,6 +151,7 @@ class Service:
             session = await self._opened(ask, place, model, slot)
             if place is None or session.id != place.session:
                 await held.enter_async_context(self.lock(session.id))  # nobody else knows it yet
+            self._check_open()  # it may have waited for long
             for text in briefing(ask.asked, place):
                 session.add_context(text)
             asked = with_untold_images(ask.asked, place)
@@ -150,6 +161,10 @@ class Service:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return run
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise unavailable("The server is stopping. Ask again when it is back.", retry_after=5)
 
     async def _opened(self, ask: Ask, place: Place | None, model: ModelRef | None, slot: Slot) -> Session:
         setup = self._limited(self.setup(ask.key), ask.asked, slot)

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -33,6 +34,8 @@ LARGEST_BODY = 32 * 1024 * 1024
 """Bytes: some images in base64 beside a long history."""
 GRACE = 30
 """Seconds that runs under way are given when the server is asked to stop."""
+LAST_WORDS = 5
+"""Seconds that clients are given then to read how their runs ended."""
 WAITING = 2048
 """Connections that may wait to be taken."""
 THREADS = 64
@@ -74,6 +77,7 @@ class Assembled:
     """The application over its files, before it listens anywhere."""
 
     app: ASGIApp
+    service: Service
     new_key: tuple[ClientKey, str] | None
     recovered: int
 
@@ -94,11 +98,11 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
             access_log=False,
             server_header=False,
             ws="none",
-            timeout_graceful_shutdown=settings.grace,
+            timeout_graceful_shutdown=LAST_WORDS,
             timeout_keep_alive=75,
         )
         announce(Started(_url(listening), assembled.new_key, assembled.recovered))
-        await _Server(config).serve(sockets=[listening])
+        await _Server(config, assembled.service, settings.grace).serve(sockets=[listening])
     finally:
         listening.close()
 
@@ -110,14 +114,15 @@ async def assemble(settings: Settings) -> Assembled:
     shelf = Shelf(settings.home)
     recovered = await asyncio.to_thread(recover, shelf, settings.home)
     await asyncio.to_thread(shelf.prune, time.time())
+    service = await _service(settings, shelf)
     app = build(
-        await _service(settings, shelf),
+        service,
         ring,
         hosts=settings.hosts | _own_name(settings.host),
         origins=settings.origins,
         largest_body=settings.largest_body,
     )
-    return Assembled(app, new_key, recovered)
+    return Assembled(app, service, new_key, recovered)
 
 
 async def _service(settings: Settings, shelf: Shelf) -> Service:
@@ -136,7 +141,27 @@ async def _service(settings: Settings, shelf: Shelf) -> Service:
 
 
 class _Server(uvicorn.Server):
-    """Ends quietly when it is told to stop: that is how a server is meant to end."""
+    """Ends quietly when it is told to stop: that is how a server is meant to end.
+
+    The runs end before the connections do, so that each client is told how its run ended.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service, grace: float) -> None:
+        super().__init__(config)
+        self._service = service
+        self._grace = grace
+        self._hurry = asyncio.Event()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            self._hurry.set()
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
+        await self._service.wind_down(self._grace, self._hurry)
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,44 +11,19 @@ from typing import Any
 import openai
 import pytest
 
-from tests.support.asgi import PATIENCE
 from tests.support.clients import Door, door
-from tests.support.loopback import LoopbackServer, Recorded, Reply
-from tests.support.openai_server import answer, usage
+from tests.support.storyteller import BEGUN, MODEL, WHOLE, Storyteller
 
 ASKED: list[Any] = [{"role": "user", "content": "Tell me a story."}]
-MODEL = "openai/gpt-5.6"
-
-
-class Storyteller(LoopbackServer):
-    """Begins a story, and goes on when it is told to; it leaves off where nobody listens."""
-
-    def __init__(self) -> None:
-        super().__init__(self._reply)
-        self.begun = threading.Semaphore(0)
-        """Released with each answer that has begun."""
-        self.go_on = threading.Event()
-
-    def _reply(self, request: Recorded) -> Reply:
-        return Reply(200, {"content-type": "text/event-stream"}, self._story())
-
-    def _story(self) -> Iterator[bytes]:
-        first, once, *rest = answer("Once upon a time.", **usage(1000, 20))
-        yield (first + once).encode()
-        self.begun.release()
-        assert self.go_on.wait(PATIENCE)
-        yield "".join(rest).encode()
 
 
 @contextmanager
 def telling(folder: Path) -> Iterator[tuple[Door, Storyteller]]:
-    with Storyteller() as upstream:
-        environ = {"OPENAI_BASE_URL": f"{upstream.url}/v1", "OPENAI_API_KEY": "sk-upstream-0123456789"}
-        with door(folder, MODEL, environ=environ) as here:
-            try:
-                yield here, upstream
-            finally:
-                upstream.go_on.set()
+    with Storyteller() as upstream, door(folder, MODEL, environ=upstream.environ) as here:
+        try:
+            yield here, upstream
+        finally:
+            upstream.go_on.set()
 
 
 def interrupted(here: Door, session: str) -> dict[str, Any]:
@@ -58,7 +32,7 @@ def interrupted(here: Door, session: str) -> dict[str, Any]:
     [call] = here.lines(session, "call")
     assert (call["outcome"], call["stop_reason"]) == ("cancelled", "interrupted")
     [said] = [line for line in here.lines(session, "message") if line["role"] == "assistant"]
-    assert said["blocks"][0]["text"] == "Once upo"
+    assert said["blocks"][0]["text"] == BEGUN
     return call
 
 
@@ -76,7 +50,7 @@ def test_closing_a_response_s_stream_stops_the_run_and_books_what_was_spent(tmp_
         call = interrupted(here, str(first.response.to_dict()["session_id"]))
         response = client.responses.retrieve(first.response.id)
         assert response.status == "cancelled"
-        assert response.output_text == "Once upo"
+        assert response.output_text == BEGUN
         assert response.usage is not None
         assert response.usage.input_tokens == call["usage"]["input_tokens"] > 0
         assert response.usage.to_dict()["estimated"] is True
@@ -101,7 +75,7 @@ async def test_a_client_that_leaves_before_the_answer_stops_the_run(tmp_path: Pa
                 else client.responses.create(model="cachet", input="Tell.")
             )
             task = asyncio.ensure_future(asking)
-            await asyncio.to_thread(upstream.begun.acquire, timeout=PATIENCE)
+            await asyncio.to_thread(upstream.wait)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -116,19 +90,19 @@ def test_a_response_in_the_background_is_answered_at_once_and_goes_on(tmp_path: 
     with telling(tmp_path) as (here, upstream), here.sdk() as client:
         begun = client.responses.create(model="cachet", input="Tell.", background=True)
         assert (begun.status, begun.usage, begun.output) == ("in_progress", None, [])
-        assert upstream.begun.acquire(timeout=PATIENCE)
+        upstream.wait()
         assert client.responses.retrieve(begun.id).status == "in_progress"
         upstream.go_on.set()
         *_, last = client.responses.retrieve(begun.id, stream=True)
         assert last.type == "response.completed"
-        assert client.responses.retrieve(begun.id).output_text == "Once upon a time."
+        assert client.responses.retrieve(begun.id).output_text == WHOLE
 
 
 def test_a_stream_in_the_background_goes_on_without_its_client_and_is_taken_up_again(tmp_path: Path) -> None:
     with telling(tmp_path) as (here, upstream), here.sdk() as client:
         with client.responses.create(model="cachet", input="Tell.", background=True, stream=True) as stream:
             delta = next(event for event in stream if event.type == "response.output_text.delta")
-            assert delta.delta == "Once upo"
+            assert delta.delta == BEGUN
         session = here.sessions()[0]
         resumed = client.responses.retrieve(
             "resp_" + delta.item_id.split("_")[1], stream=True, starting_after=delta.sequence_number
@@ -144,11 +118,11 @@ def test_a_stream_in_the_background_goes_on_without_its_client_and_is_taken_up_a
 def test_a_background_response_can_be_cancelled(tmp_path: Path) -> None:
     with telling(tmp_path) as (here, upstream), here.sdk() as client:
         begun = client.responses.create(model="cachet", input="Tell.", background=True)
-        assert upstream.begun.acquire(timeout=PATIENCE)
+        upstream.wait()
         *_, delta = _until_a_word(client, begun.id)
-        assert delta.delta == "Once upo"
+        assert delta.delta == BEGUN
         cancelled = client.responses.cancel(begun.id)
-        assert (cancelled.status, cancelled.output_text) == ("cancelled", "Once upo")
+        assert (cancelled.status, cancelled.output_text) == ("cancelled", BEGUN)
         assert cancelled.usage is not None
         call = interrupted(here, str(begun.to_dict()["session_id"]))
         assert cancelled.usage.input_tokens == call["usage"]["input_tokens"]
@@ -189,7 +163,7 @@ def test_nobody_else_s_response_can_be_cancelled_or_seen(tmp_path: Path) -> None
 def test_a_response_that_is_removed_at_work_is_stopped_first(tmp_path: Path) -> None:
     with telling(tmp_path) as (here, upstream), here.sdk() as client:
         begun = client.responses.create(model="cachet", input="Tell.", background=True)
-        assert upstream.begun.acquire(timeout=PATIENCE)
+        upstream.wait()
         client.responses.delete(begun.id)
         with pytest.raises(openai.NotFoundError):
             client.responses.retrieve(begun.id)
@@ -206,7 +180,7 @@ def test_after_a_stopped_run_the_session_goes_on(tmp_path: Path) -> None:
         upstream.go_on.set()
         on = client.responses.create(model="cachet", input="Go on.", previous_response_id=begun.id)
         assert on.status == "completed"
-        assert "Once upo" in upstream.prompts[-1].body.decode()
+        assert BEGUN in upstream.prompts[-1].body.decode()
         assert len(here.sessions()) == 1
 
 
