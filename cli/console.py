@@ -23,13 +23,15 @@ def print_table(
     rows: Sequence[Sequence[str]],
     *,
     narrow: Sequence[int],
+    spare: Sequence[int] = (),
     text: Sequence[int] = (0,),
     gives_way: int = 0,
 ) -> None:
     """A table on stdout. Columns at the places `text` stand to the left, the others to the right.
 
-    Where the terminal is too narrow for all, only those at the places `narrow` are shown, and the column
-    `gives_way` is cut. The others never are: half a number is a wrong number. No cell can steer the terminal.
+    Where the terminal is too narrow for all, those at the places `spare` are left out; where that is not
+    enough, only those at the places `narrow` are shown, and the column `gives_way` is cut. The others never
+    are: half a number is a wrong number. No cell can steer the terminal.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -38,11 +40,12 @@ def print_table(
 
     console = Console(highlight=False)
     rows = [[one_line(cell) for cell in row] for row in rows]
-    widths = _widths(headings, rows, range(len(headings)))
-    excess = _excess(widths, console.width)
-    if excess > 0 and widths[gives_way] - excess < COMFORTABLE:
-        widths = _widths(headings, rows, narrow)
+    every = range(len(headings))
+    for shown in (every, [place for place in every if place not in spare], narrow):
+        widths = _widths(headings, rows, shown)
         excess = _excess(widths, console.width)
+        if excess <= 0 or widths[gives_way] - excess >= COMFORTABLE:
+            break
     if gives_way in widths:
         widths[gives_way] = max(widths[gives_way] - max(excess, 0), SHORTEST)
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)

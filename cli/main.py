@@ -190,6 +190,7 @@ class By(StrEnum):
     PROVIDER = "provider"
     PROJECT = "project"
     PURPOSE = "purpose"
+    CAUSE = "cause"
 
 
 Since = Annotated[str | None, Option(metavar="DATE", help="From this day on: 2026-11-22, or 7d for a week.")]

@@ -16,6 +16,18 @@ from cli.failure import UsageProblem
 from sessions.catalog import Catalog, summary
 from sessions.stats import By, Sum, Table, collect, summarise, to_json
 
+_COLUMNS = (
+    "calls",
+    "input",
+    "read",
+    "written",
+    "output",
+    "hit rate",
+    "cost",
+    "saved",
+    "re-billed",
+    "for",
+)
 _SPAN = re.compile(r"(\d{1,4})d")
 
 
@@ -64,9 +76,10 @@ def print_statistics(table: Table, home: Path) -> None:
     rows = [*table.rows, table.total] if len(table.rows) > 1 else list(table.rows)
     names = _names(table, home)
     print_table(
-        (table.by, "calls", "input", "read", "written", "output", "hit rate", "cost", "saved"),
+        (table.by, *_COLUMNS),
         [_cells(row, names.get(row.key, row.key)) for row in rows],
-        narrow=(0, 3, 4, 5, 6, 7),
+        spare=() if table.by == "cause" else (9, 10),
+        narrow=(0, 1, 9, 10) if table.by == "cause" else (0, 3, 4, 5, 6, 7),
     )
     for note in _notes(table.total):
         print(note)
@@ -81,6 +94,8 @@ def _names(table: Table, home: Path) -> dict[str, str]:
             for row in table.rows
             if row.key in paths
         }
+    if table.by == "cause":
+        return {row.key: row.key.replace("_", " ") for row in table.rows}
     if table.by == "project":
         return {row.key: row.key.replace(str(Path.home()), "~", 1) for row in table.rows}
     return {}
@@ -99,6 +114,8 @@ def _cells(row: Sum, name: str) -> tuple[str, ...]:
         figures.percent(row.hit_rate),
         _cost(row),
         figures.dollars(row.saved),
+        figures.tokens(row.missed_tokens) if reported else figures.NOT_AVAILABLE,
+        figures.dollars(row.missed_cost) if reported else figures.NOT_AVAILABLE,
     )
 
 

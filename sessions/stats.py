@@ -15,13 +15,15 @@ from providers.types import JSON, Usage
 from sessions.catalog import Catalog
 from sessions.fields import seconds
 from sessions.lines import decode
-from sessions.records import CallLine, Record, SessionLine
+from sessions.records import CallLine, MissLine, Record, SessionLine
 from sessions.rehydrate import carried_usage
 from sessions.skim import skim
 
-By: TypeAlias = Literal["session", "day", "model", "provider", "project", "purpose"]
+By: TypeAlias = Literal["session", "day", "model", "provider", "project", "purpose", "cause"]
 
 UNKNOWN = "unknown"
+NO_MISS = "no miss"
+"""What calls that read all they could are called among the causes of a miss."""
 _KINDS = frozenset((b"session", b"call"))
 
 
@@ -46,6 +48,8 @@ class StatRow:
     estimated: bool = False
     inexact: bool = False
     """It is not known whether the input includes cached tokens."""
+    miss: MissLine | None = None
+    """What it paid for once more, or read anew after a break."""
 
     @property
     def provider(self) -> str:
@@ -73,6 +77,12 @@ class Sum:
     """US dollars that the cache saved as far as known; below 0 where writing to it cost more than that."""
     estimated_calls: int
     inexact: bool
+    misses: int
+    """Calls that read less from the cache than they could have."""
+    missed_tokens: int
+    """What they paid for once more."""
+    missed_cost: float | None
+    """US dollars of that as far as known; None where no part of it is."""
 
     @property
     def hit_rate(self) -> float | None:
@@ -136,6 +146,7 @@ def _called(session: str, project: str, line: CallLine) -> StatRow:
         cost=line.cost,
         uncached_cost=line.uncached_cost,
         estimated=line.estimated,
+        miss=line.miss,
     )
 
 
@@ -158,7 +169,7 @@ def _imported(path: Path, line: SessionLine) -> Iterator[StatRow]:
 
 
 def summarise(rows: Iterable[StatRow], by: By) -> Table:
-    """The rows in groups: days in order, everything else by tokens, the most first."""
+    """The rows in groups: days in order, causes by what was missed, all else by tokens, the most first."""
     groups: dict[str, list[StatRow]] = {}
     everything: list[StatRow] = []
     for row in rows:
@@ -167,6 +178,8 @@ def summarise(rows: Iterable[StatRow], by: By) -> Table:
     sums = [_sum(key, group) for key, group in groups.items()]
     if by == "day":
         sums.sort(key=lambda one: one.key)
+    elif by == "cause":
+        sums.sort(key=lambda one: (-one.missed_tokens, one.key))
     else:
         sums.sort(key=lambda one: (-one.usage.total_tokens, one.key))
     return Table(by, tuple(sums), _sum("total", everything))
@@ -204,6 +217,9 @@ def _sum_object(one: Sum) -> dict[str, JSON]:
         "saved_usd": one.saved,
         "estimated_calls": one.estimated_calls,
         "inexact": one.inexact,
+        "misses": one.misses,
+        "missed_tokens": one.missed_tokens,
+        "missed_usd": one.missed_cost,
     }
 
 
@@ -221,6 +237,8 @@ def _key(row: StatRow, by: By) -> str:
             return row.project or UNKNOWN
         case "purpose":
             return row.purpose
+        case "cause":
+            return row.miss.cause if row.miss else NO_MISS
 
 
 def _sum(key: str, rows: list[StatRow]) -> Sum:
@@ -228,6 +246,8 @@ def _sum(key: str, rows: list[StatRow]) -> Sum:
     savings = [
         row.uncached_cost - row.cost for row in rows if row.cost is not None and row.uncached_cost is not None
     ]
+    missed = [row.miss for row in rows if row.miss is not None]
+    lost = [miss.cost for miss in missed if miss.cost is not None]
     return Sum(
         key=key,
         calls=sum(row.calls for row in rows),
@@ -237,6 +257,9 @@ def _sum(key: str, rows: list[StatRow]) -> Sum:
         saved=math.fsum(savings) if savings or not rows else None,
         estimated_calls=sum(row.estimated for row in rows),
         inexact=any(row.inexact for row in rows),
+        misses=len(missed),
+        missed_tokens=sum(miss.tokens for miss in missed),
+        missed_cost=math.fsum(lost) if lost or not missed else None,
     )
 
 

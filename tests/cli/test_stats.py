@@ -42,7 +42,7 @@ def test_the_hit_rate_counts_writes_in_its_denominator(cli: Cli) -> None:
     assert "80%" in cli("stats").out
 
 
-@pytest.mark.parametrize("by", ["session", "day", "model", "provider", "project", "purpose"])
+@pytest.mark.parametrize("by", ["session", "day", "model", "provider", "project", "purpose", "cause"])
 def test_everything_can_be_asked_by(cli: Cli, by: str) -> None:
     made = cli.play("one", say("1", **CACHED))
     keys = [row["key"] for row in cli("stats", "--by", by, "--json").json["rows"]]
@@ -53,6 +53,7 @@ def test_everything_can_be_asked_by(cli: Cli, by: str) -> None:
         "provider": "scripted",
         "project": str(cli.project),
         "purpose": "main",
+        "cause": "no miss",
     }
     assert keys == [expected[by]]
 
@@ -74,6 +75,23 @@ def test_a_known_part_of_the_cost_is_shown_as_at_least(cli: Cli) -> None:
     cli.play("free", say("1", **CACHED))
     assert "≥ $0" in cli("stats").out
     assert "at least this was spent" in cli("stats").out
+
+
+MISS = '"miss":{"cause":"expired","cost":0.25,"detail":"idle 7 min","expected":90000,"read":6000},'
+
+
+@pytest.mark.parametrize(("words", "columns"), [((), 140), (("--by", "cause"), 60)])
+def test_the_table_tells_what_was_paid_for_once_more(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], columns: int
+) -> None:
+    cli.play("one", say("1", **CACHED))
+    journal = next(cli.home.glob("sessions/*/*.jsonl"))
+    text = journal.read_text()
+    journal.write_text(text.replace('"purpose":"main",', f'"purpose":"main",{MISS}'))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    heading, _, row = cli("stats", *words).out.splitlines()[:3]
+    assert heading.split()[-2:] == ["re-billed", "for"]
+    assert row.split()[-2:] == ["84k", "$0.25"]
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])

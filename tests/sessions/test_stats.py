@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from providers.types import Usage
 from sessions.catalog import journal_path
 from sessions.journal import read
-from sessions.records import CallLine, Origin
+from sessions.records import CallLine, MissLine, Origin
 from sessions.stats import StatRow, collect, summarise, to_json
 from tests.support.journals import EPOCH, answered, booked, said, session, went_back, write
 
@@ -79,6 +80,34 @@ def test_the_total_is_the_sum_of_every_call_line(home: Path) -> None:
     assert total.cost == math.fsum(call.cost for call in calls if call.cost is not None)
 
 
+@pytest.fixture
+def missing(tmp_path: Path) -> Path:
+    """A home in which three of four calls read less than they could have."""
+    lost = MissLine(cause="expired", detail="idle 7 min", expected=900, read=100, cost=0.02)
+    again = MissLine(cause="expired", detail="idle 9 min", expected=500, read=0, cost=0.01)
+    switched = MissLine(cause="model_changed", detail="", expected=700, read=0, cost=None)
+    misses = (lost, again, switched, None)
+    calls = [replace(booked(f"c{number}", U), miss=miss) for number, miss in enumerate(misses)]
+    write(journal_path(tmp_path, Path("/p"), "s"), session("s", cwd="/p"), calls)
+    return tmp_path
+
+
+def test_what_was_paid_for_once_more_adds_up_by_cause(missing: Path) -> None:
+    table = summarise(collect(missing), "cause")
+    assert [(row.key, row.misses, row.missed_tokens, row.missed_cost) for row in table.rows] == [
+        ("expired", 2, 1300, pytest.approx(0.03)),
+        ("model_changed", 1, 700, None),
+        ("no miss", 0, 0, 0.0),
+    ]
+    assert (table.total.misses, table.total.missed_tokens) == (3, 2000)
+    assert table.total.calls == 4
+
+
+def test_the_misses_stand_in_every_row_of_the_json(missing: Path) -> None:
+    (row,) = to_json(summarise(collect(missing), "session"))["rows"]
+    assert (row["misses"], row["missed_tokens"], row["missed_usd"]) == (3, 2000, pytest.approx(0.03))
+
+
 @pytest.mark.parametrize(
     ("by", "keys"),
     [
@@ -88,6 +117,7 @@ def test_the_total_is_the_sum_of_every_call_line(home: Path) -> None:
         ("provider", ["anthropic", "ollama"]),
         ("project", ["/p/one", "/p/two"]),
         ("purpose", ["main", "task"]),
+        ("cause", ["no miss"]),
     ],
 )
 def test_groups_add_up_to_the_total(home: Path, utc: None, by: str, keys: list[str]) -> None:
