@@ -164,7 +164,6 @@ def test_a_file_in_the_homes_place_is_told_with_what_to_do(agent: Program) -> No
 
 @pytest.mark.skipif(not shutil.which("prlimit"), reason="limits a file's size with prlimit")
 def test_a_full_disk_is_told_and_what_was_written_before_stands(agent: Program) -> None:
-    (agent.project / "long.txt").write_text("x" * 99 + "\n" * 1)
     (agent.project / "long.txt").write_text(("x" * 99 + "\n") * 300)
     steps = (use(("read", {"path": "long.txt"}), input_tokens=5), say("done", input_tokens=7))
     ran = play(agent, "read it", *steps, under=("prlimit", "--fsize=16384"))

@@ -47,6 +47,7 @@ from providers.types import (
     Usage,
 )
 from tests.support.anthropic_server import AnthropicServer, answer, event, refusal, text, tool_use
+from tests.support.calls import cancelled
 from tests.support.loopback import LoopbackServer, Reply, json_reply, sse
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "wire"
@@ -429,24 +430,12 @@ async def test_an_overflow_told_inside_the_stream() -> None:
 async def test_cancelling_keeps_the_text_and_what_the_start_said_was_billed() -> None:
     with LoopbackServer(lambda _: sse(*text_start(), *TOOL_START, hold=True)) as server:
         provider = endpoint(server)
-        call, begun = provider.stream(request()), asyncio.Event()
-
-        async def play() -> None:
-            async with call:
-                async for shown in call:
-                    if isinstance(shown, ToolCallDelta):
-                        begun.set()
-
-        task = asyncio.create_task(play())
-        await begun.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        call = provider.stream(request())
+        turn = await cancelled(call, after=ToolCallDelta)
         assert await asyncio.to_thread(server.client_left.wait, 10)
         await provider.aclose()
-    assert call.turn is not None
-    assert call.turn.message.blocks == (Text("Hello"),)
-    assert call.turn.stop_reason == StopReason.INTERRUPTED
+    assert turn.message.blocks == (Text("Hello"),)
+    assert turn.stop_reason == StopReason.INTERRUPTED
     assert call.usage.prompt_tokens == 13893
     assert call.usage.cache_hit_rate == 12032 / 13893
     assert call.usage.output_tokens == len("Hello" + "list_files" + '{"path": "/"}') // 4

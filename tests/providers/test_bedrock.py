@@ -54,7 +54,7 @@ from tests.support.bedrock_server import (
     thinking,
     tool_use,
 )
-from tests.support.calls import TOOL, called, message, played, request, result
+from tests.support.calls import TOOL, called, cancelled, message, played, request, result
 from tests.support.loopback import LoopbackServer, Recorded, Reply
 
 ASKED = f"bedrock/{MODEL}"
@@ -373,22 +373,10 @@ async def test_an_endpoint_that_never_answers_is_a_stall() -> None:
 async def test_leaving_in_the_middle_closes_the_connection_and_books_an_estimate() -> None:
     with BedrockServer([streamed(*answer(text("abcd"))[:2], hold=True)]) as server:
         call = at(server).stream(request(ASKED))
-        begun = asyncio.Event()
-
-        async def listen() -> None:
-            async with call:
-                async for _ in call:
-                    begun.set()
-
-        listening = asyncio.create_task(listen())
-        await begun.wait()
-        listening.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await listening
+        turn = await cancelled(call)
         assert await asyncio.to_thread(server.client_left.wait, 10)
     assert call.estimated
-    assert call.turn is not None
-    assert call.turn.stop_reason == StopReason.INTERRUPTED
+    assert turn.stop_reason == StopReason.INTERRUPTED
 
 
 async def test_leaving_before_the_answer_does_not_wait_for_it() -> None:

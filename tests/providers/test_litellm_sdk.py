@@ -30,7 +30,7 @@ from providers.types import Opaque, StopReason, TextDelta, ThinkingDelta, ToolCa
 from tests.support import anthropic_server, bedrock_server, openai_server
 from tests.support.anthropic_server import AnthropicServer
 from tests.support.bedrock_server import BedrockServer, segments
-from tests.support.calls import TOOL, called, message, played, request, result
+from tests.support.calls import TOOL, called, cancelled, message, played, request, result
 from tests.support.loopback import LoopbackServer, sse
 from tests.support.openai_server import OpenAIServer, chunk
 
@@ -176,18 +176,7 @@ async def test_silence_in_the_middle_of_an_answer_is_a_stall() -> None:
 async def test_leaving_in_the_middle_closes_the_connection() -> None:
     with OpenAIServer([sse(chunk({"content": "hel"}), chunk({"content": "lo"}), hold=True)]) as server:
         call = at(server, "/v1").stream(request(OPENAI))
-        begun = asyncio.Event()
-
-        async def listen() -> None:
-            async with call:
-                async for _ in call:
-                    begun.set()
-
-        listening = asyncio.create_task(listen())
-        await begun.wait()
-        listening.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await listening
+        await cancelled(call)
         assert await asyncio.to_thread(server.client_left.wait, 10)
     assert call.estimated
 

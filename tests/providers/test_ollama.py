@@ -39,7 +39,7 @@ from providers.types import (
     ToolCallStarted,
     Usage,
 )
-from tests.support.calls import SCHEMA, TOOL, Outcome, called, message, played, request, result
+from tests.support.calls import SCHEMA, TOOL, Outcome, called, cancelled, message, played, request, result
 from tests.support.conversations import CONVERSATIONS, HERE
 from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply
 from tests.support.ollama_server import MODEL, OllamaServer, end, line, ndjson, tool_call
@@ -169,21 +169,9 @@ async def test_an_error_line_under_200_is_an_error(opened: Open) -> None:
 async def test_cancelling_closes_the_connection(opened: Open) -> None:
     with LoopbackServer(lambda _: ndjson(line({"content": "half"}), hold=True)) as server:
         call = opened(server).stream(ASKED)
-        came = asyncio.Event()
-
-        async def listen() -> None:
-            async with call:
-                async for _ in call:
-                    came.set()
-
-        task = asyncio.create_task(listen())
-        await came.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        turn = await cancelled(call)
         assert await asyncio.to_thread(server.client_left.wait, 20)
-    assert call.turn is not None
-    assert call.turn.stop_reason == StopReason.INTERRUPTED
+    assert turn.stop_reason == StopReason.INTERRUPTED
 
 
 # --- usage --------------------------------------------------------------------------------------------------
@@ -454,7 +442,7 @@ async def test_a_chat_never_imports_ollamas_package_or_any_sdk() -> None:
     code = (
         "import asyncio, sys; from pathlib import Path; from providers.ollama import connect;"
         "from providers.settings import ProviderSettings;"
-        "from tests.support.calls import played, request;"
+        "from tests.support.calls import cancelled, played, request;"
         "assert 'httpx2' not in sys.modules;"
         "provider = connect('ollama', ProviderSettings(base_url=sys.argv[1]), {}, Path('.'));"
         "outcome = asyncio.run(played(provider, request('ollama/m')));"

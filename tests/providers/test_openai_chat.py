@@ -39,7 +39,7 @@ from providers.types import (
     Usage,
 )
 from providers.vendors import VENDORS
-from tests.support.calls import TOOL, Outcome, called, message, played, request, result
+from tests.support.calls import TOOL, Outcome, called, cancelled, message, played, request, result
 from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply, sse
 from tests.support.openai_server import DONE, OpenAIServer, answer, chunk, fragment, refusal, usage
 
@@ -438,21 +438,9 @@ async def test_an_error_in_a_json_body_under_200_is_an_error(opened: Open) -> No
 async def test_cancelling_closes_the_connection_and_keeps_what_came(opened: Open) -> None:
     with LoopbackServer(lambda _: sse(chunk({"content": "half"}), hold=True)) as server:
         call = opened(server).stream(ASKED)
-        came = asyncio.Event()
-
-        async def listen() -> None:
-            async with call:
-                async for _ in call:
-                    came.set()
-
-        task = asyncio.create_task(listen())
-        await came.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        turn = await cancelled(call)
         assert await asyncio.to_thread(server.client_left.wait, 20)
-    assert call.turn is not None
-    assert (call.turn.message.text, call.turn.stop_reason) == ("half", StopReason.INTERRUPTED)
+    assert (turn.message.text, turn.stop_reason) == ("half", StopReason.INTERRUPTED)
     assert call.estimated
 
 

@@ -46,7 +46,7 @@ from providers.types import (
     Usage,
 )
 from tests.support import calls
-from tests.support.calls import TOOL, Outcome, message, played, request, result
+from tests.support.calls import TOOL, Outcome, cancelled, message, played, request, result
 from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply, sse
 from tests.support.responses_server import (
     ResponsesServer,
@@ -551,21 +551,9 @@ async def test_an_endpoint_that_falls_silent_is_noticed(opened: Open) -> None:
 async def test_cancelling_closes_the_connection_and_keeps_what_came(opened: Open) -> None:
     with LoopbackServer(lambda _: sse(*began(), *streamed(0, said("half")), hold=True)) as server:
         call = opened(server).stream(ASKED)
-        came = asyncio.Event()
-
-        async def listen() -> None:
-            async with call:
-                async for _ in call:
-                    came.set()
-
-        task = asyncio.create_task(listen())
-        await came.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+        turn = await cancelled(call)
         assert await asyncio.to_thread(server.client_left.wait, 20)
-    assert call.turn is not None
-    assert call.turn.stop_reason == StopReason.INTERRUPTED
+    assert turn.stop_reason == StopReason.INTERRUPTED
     assert call.estimated
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,7 @@ from providers.call import Call
 from providers.errors import CachetError
 from providers.provider import Provider
 from providers.types import (
+    AssistantTurn,
     Block,
     Message,
     ModelRef,
@@ -104,3 +107,23 @@ async def played(provider: Provider, asked: Request) -> Outcome:
     except CachetError as error:
         return Outcome(call, events, error)
     return Outcome(call, events, None)
+
+
+async def cancelled(call: Call, after: type = object) -> AssistantTurn:
+    """What is left of a call that is cancelled once an event of this kind came."""
+    came = asyncio.Event()
+
+    async def listen() -> None:
+        async with call:
+            async for event in call:
+                if isinstance(event, after):
+                    came.set()
+
+    listening = asyncio.create_task(listen())
+    await came.wait()
+    listening.cancel()
+    with suppress(asyncio.CancelledError):
+        await listening
+    assert listening.cancelled()
+    assert call.turn is not None
+    return call.turn
