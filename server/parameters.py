@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Generic, Literal, TypeAlias, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 from starlette.requests import Request
 
 from providers.types import JSON
@@ -14,6 +16,8 @@ from server.errors import bad_request
 from server.schemas import Id
 
 T = TypeVar("T")
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 Where: TypeAlias = Literal["path", "query", "header"]
 
@@ -59,6 +63,18 @@ class Parameter(Generic[T]):
         }
 
 
+def _day(text: str) -> date:
+    """Only what is written as a day: Pydantic takes seconds since the epoch for one, Python weeks."""
+    try:
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise PydanticCustomError("day", "Input should be a day such as 2026-11-22")
+
+
+_Day: TypeAlias = Annotated[date, BeforeValidator(_day)]
+
 PATH_ID: Parameter[str] = Parameter(
     "id", "path", TypeAdapter(Id), "", "The id, as an earlier answer told it."
 )
@@ -96,8 +112,8 @@ AFTER: Parameter[str] = Parameter(
     "after", "query", TypeAdapter(Id), "", "The id of the session that the page before ended with."
 )
 SINCE: Parameter[date | None] = Parameter(
-    "since", "query", TypeAdapter(date), None, "The first day to count, by the server's calendar."
+    "since", "query", TypeAdapter(_Day), None, "The first day to count, by the server's calendar."
 )
 UNTIL: Parameter[date | None] = Parameter(
-    "until", "query", TypeAdapter(date), None, "The last day to count, by the server's calendar."
+    "until", "query", TypeAdapter(_Day), None, "The last day to count, by the server's calendar."
 )
