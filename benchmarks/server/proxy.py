@@ -48,7 +48,10 @@ def install(folder: Path) -> None:
     if stamp.exists():
         return
     print(f"Installing LiteLLM's proxy into {folder} (once; a few minutes)", file=sys.stderr, flush=True)
-    venv.create(folder, with_pip=True, clear=True)
+    try:
+        venv.create(folder, with_pip=True, clear=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise NotInstalled(f"No virtual environment could be made in {folder}: {error}") from error
     python = str(folder / "bin" / "python")
     pip = (python, "-m", "pip", "--disable-pip-version-check", "--retries", "8", "--timeout", "60", "install")
     _do(*pip, "--no-deps", WANTED)
