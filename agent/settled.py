@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 T = TypeVar("T")
 
 
-async def settled(work: Coroutine[Any, Any, T]) -> T:
+async def settled(work: Awaitable[T]) -> T:
     """Await the work to its end, however often the awaiting task is cancelled meanwhile.
 
     The cancellation is raised once the work is done; a failure of the work wins over it.

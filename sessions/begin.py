@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.recording import INTERRUPTED, refused
+from agent.settled import settled
 from agent.state import AgentState
 from providers.call import new_id
 from providers.errors import ConfigurationError
@@ -45,7 +46,7 @@ async def resume(setup: Setup, path: Path, *, switch: Switch = STAY) -> Session:
     The conversation is sent exactly as before unless `switch` says otherwise. Tool calls that a crash left
     open are answered. Raises JournalError, ConfigurationError.
     """
-    journal = await asyncio.to_thread(Journal.open, path)
+    journal = await _opened(path)
     try:
         return await _resumed(setup, path, journal, switch)
     except BaseException:
@@ -76,6 +77,16 @@ async def fork(setup: Setup, path: Path, *, switch: Switch = STAY, at: str | Non
         await session.close()
         raise
     return session
+
+
+async def _opened(path: Path) -> Journal:
+    """Become the journal's writer. Where that is cancelled, nobody is. Raises JournalError."""
+    opening = asyncio.ensure_future(asyncio.to_thread(Journal.open, path))
+    try:
+        return await settled(opening)
+    except asyncio.CancelledError:
+        opening.result().close()
+        raise
 
 
 def _back_to(message: str) -> HeadLine:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -307,3 +310,35 @@ async def test_the_system_prompt_and_the_tools_stay_under_2000_tokens(tmp_path: 
     )
     assert characters / 3.5 < 2000
     await session.close()
+
+
+class OneThread(ThreadPoolExecutor):
+    """Does one job at a time, each once it may."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.begun, self.may = threading.Event(), threading.Event()
+
+    def submit(self, job: Any, /, *given: Any, **named: Any) -> Future[Any]:
+        def held() -> Any:
+            self.begun.set()
+            self.may.wait()
+            return job(*given, **named)
+
+        return super().submit(held)
+
+
+async def test_a_resume_that_is_cancelled_leaves_the_journal_to_others(tmp_path: Path) -> None:
+    session = await begin.start(setup(tmp_path), script(tmp_path, say("One."), say("Two.")))
+    await tell(session, "One?")
+    await session.close()
+    asyncio.get_running_loop().set_default_executor(thread := OneThread())
+    resuming = asyncio.create_task(begin.resume(setup(tmp_path), session.path))
+    await asyncio.sleep(0)
+    thread.begun.wait()
+    resuming.cancel()
+    thread.may.set()
+    with pytest.raises(asyncio.CancelledError):
+        await resuming
+    resumed = await begin.resume(setup(tmp_path), session.path)
+    await resumed.close()
