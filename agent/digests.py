@@ -23,22 +23,25 @@ class Chain:
     """The digests of a conversation that mostly grows: what is known of its beginning isn't made anew."""
 
     def __init__(self) -> None:
-        self._ids: list[str] = []
+        self._messages: list[Message] = []
         self._digests: list[str] = []
         self._hashes: list[hashlib._Hash] = []
 
     def of(self, messages: Sequence[Message]) -> list[str]:
-        """For each message a short hash of it and all before it; a message is known by its id."""
+        """For each message a short hash of it and all before it.
+
+        A message is known by its id and its blocks: cut short for a summary it keeps its id.
+        """
         same = 0
-        for message, known in zip(messages, self._ids, strict=False):
-            if message.id != known:
+        for message, known in zip(messages, self._messages, strict=False):
+            if message is not known and message != known:
                 break
             same += 1
-        del self._ids[same:], self._digests[same:], self._hashes[same:]
+        del self._messages[same:], self._digests[same:], self._hashes[same:]
         running = self._hashes[-1].copy() if self._hashes else hashlib.sha256()
         for message in messages[same:]:
             running.update(_bytes(message))
-            self._ids.append(message.id)
+            self._messages.append(message)
             self._digests.append(running.hexdigest()[:16])
             self._hashes.append(running.copy())
         return list(self._digests)

@@ -397,7 +397,7 @@ class SmallServer(OpenAIServer):
 
     def __init__(self, answers: Iterable[Any], *, window: int = 8_000, told: bool = True) -> None:
         super().__init__(answers)
-        self._window = window
+        self.window = window
         self._told = told
         self.refused = 0
 
@@ -406,10 +406,10 @@ class SmallServer(OpenAIServer):
             listed = {
                 "id": "small",
                 "object": "model",
-                **({"max_model_len": self._window} if self._told else {}),
+                **({"max_model_len": self.window} if self._told else {}),
             }
             return json_reply({"object": "list", "data": [listed]})
-        if sum(len(str(message)) for message in request.json["messages"]) // 4 > self._window - 2_000:
+        if sum(len(str(message)) for message in request.json["messages"]) // 4 > self.window - 2_000:
             self.refused += 1
             fault = {
                 "message": "This model's maximum context length is small",
@@ -570,3 +570,15 @@ async def test_a_person_who_wants_short_answers_gets_a_summary_too(tmp_path: Pat
     await compact(session)
     assert is_summary(session.state.messages[0])
     await session.close()
+
+
+async def test_a_conversation_cut_short_for_its_summary_missed_nothing_behind_the_cut(tmp_path: Path) -> None:
+    with SmallServer(["One.", "Two.", "The summary."], window=6_000) as server:
+        session = await begin.start(before(server, tmp_path), SMALL)
+        await tell(session, "one " * 2000)
+        server.window = 8_000
+        await tell(session, "two " * 1500)
+        (told,) = of(await compact(session), Compacted)
+        await session.close()
+    assert told.shortened
+    assert [call.miss for call in session.calls] == [None] * 3
