@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TextIO
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("providers", "agent", "checkpoint", "sessions", "cli")
+ROOMS = ("providers", "agent", "checkpoint", "sessions", "cli", "server")
 LIBRARIES = (
     *("anthropic", "openai", "openai.resources.chat", "openai.resources.responses", "ollama"),
     *("httpx2", "httpcore2", "anyio._backends._asyncio", "truststore"),
