@@ -84,7 +84,8 @@ class CacheBook:
         """
         book = CacheBook(self._home, lane)
         book.record = self.record
-        book._habits = replace(self.habits, between_turns=self.habits.within_turns)
+        known = self.habits
+        book._habits = replace(known, between_turns=known.within_turns, lately_between=known.lately_within)
         return book
 
     def planned(self, request: Request, now: float) -> Request:

@@ -17,10 +17,12 @@ from providers.registry import open_provider
 from providers.settings import ProviderSettings
 from providers.types import ModelRef, Parameters
 from sessions import begin, habits
+from sessions.cachebook import CacheBook
 from sessions.journal import read
 from sessions.outlook import outlook_of
 from sessions.rehydrate import rehydrate
 from sessions.session import Session
+from sessions.traffic import Traffic
 from tests.support.anthropic_server import AnthropicServer, text
 from tests.support.setups import setup
 
@@ -254,3 +256,10 @@ async def test_after_a_summary_the_provider_is_asked_about_the_call_that_made_it
         await told(session, "b")
         await session.close()
     assert compared(server) == [None, "msg_1", "msg_2"]
+
+
+def test_a_task_is_not_planned_for_the_persons_pauses_in_this_session(tmp_path: Path) -> None:
+    rested, hurried = CacheBook(tmp_path), CacheBook(tmp_path)
+    rested.remember(Traffic(pauses=((1000.0, False),) * 5))
+    assert rested.habits.chance > hurried.habits.chance
+    assert rested.beside("task").habits.chance == hurried.beside("task").habits.chance
