@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -132,6 +132,13 @@ class Service:
         for run in list(self._runs.values()):
             run.cancel()
         await ended
+
+    async def prepare(self) -> None:
+        """Load what each model's first call would wait for. What is wrong with one, that call tells."""
+        providers = self._workplaces.setup(self._workspace).providers
+        for model in self.models.offered:
+            with suppress(CachetError):
+                await providers(model.provider).prepare()
 
     async def close(self) -> None:
         """Stop what runs, and close every provider."""

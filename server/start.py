@@ -102,7 +102,11 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
             timeout_keep_alive=75,
         )
         announce(Started(_url(listening), assembled.new_key, assembled.recovered))
-        await _Server(config, assembled.service, settings.grace).serve(sockets=[listening])
+        preparing = asyncio.create_task(assembled.service.prepare())
+        try:
+            await _Server(config, assembled.service, settings.grace).serve(sockets=[listening])
+        finally:
+            preparing.cancel()
     finally:
         listening.close()
 
