@@ -73,7 +73,7 @@ def _prompt(request: Request, before: CallLine | None, now: float) -> tuple[int,
     if before is None:
         return 0, estimate(request, 0).input_tokens
     usage = before.usage
-    size = usage.total_tokens + _grown(request)
+    size = usage.total_tokens + _grown(request, counted=before.purpose != "warm")
     warm = usage.cache_reported and now < before.started + (lifetime(request.prefix) or ASSUMED_LIFETIME)
     return (held, size - held) if warm and (held := _held(usage)) else (0, size)
 
@@ -85,13 +85,16 @@ def _held(usage: Usage) -> int:
     return usage.prompt_tokens if usage.cache_read_tokens else 0
 
 
-def _grown(request: Request) -> int:
-    """Tokens, estimated, by which the conversation grew since the previous call's answer."""
+def _grown(request: Request, *, counted: bool) -> int:
+    """Tokens, estimated, by which the conversation grew since the previous call.
+
+    Its answer is none of them where the provider `counted` that as the call's output.
+    """
     places = [message.id for message in request.messages]
     rest = (
         request.messages[places.index(request.previous_end) + 1 :] if request.previous_end in places else ()
     )
-    answered = bool(rest) and rest[0].role == "assistant"
+    answered = counted and bool(rest) and rest[0].role == "assistant"
     bare = replace(request, messages=())
     grown = replace(request, messages=rest[1:] if answered else rest)
     return estimate(grown, 0).input_tokens - estimate(bare, 0).input_tokens

@@ -223,6 +223,13 @@ def test_what_the_call_before_left_in_the_cache_is_read_and_all_that_came_since_
     assert prompt_cost(BEFORE) == pytest.approx(9_000 * 1 + 2_000 * 12.5)
 
 
+def test_behind_a_request_that_kept_the_cache_warm_the_answer_is_still_to_be_read() -> None:
+    kept = Usage(cache_read_tokens=10_000, reported_prompt_tokens=10_000)
+    warm = replace(BEFORE, purpose="warm", usage=kept, started=NOW + 270)
+    # The answer's 600 tokens are estimated: no request has sent them yet.
+    assert prompt_cost(BEFORE, warm, later=540.0) == pytest.approx(10_000 * 1 + 1_100 * 12.5)
+
+
 def test_an_expired_entry_is_paid_for_again() -> None:
     assert prompt_cost(BEFORE, later=301.0) == pytest.approx(11_000 * 12.5)
 
