@@ -63,7 +63,7 @@ class TurnAnswer:
         if not self._form.begins_at_once and await self._failed_at_once(run, presence):
             await self._whole(run, presence, send)
         else:
-            await self._heard(run, presence, tell(run, self._form, send))
+            await self._heard(run, presence, tell(run, self._form, send, silence=self._service.silence))
 
     async def _failed_at_once(self, run: Run, presence: Presence) -> bool:
         """Whether the run is over before it said anything: then its failure can be an HTTP status."""

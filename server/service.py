@@ -33,6 +33,9 @@ from sessions.session import Session
 from sessions.setup import Setup
 from sessions.switch import Switch
 
+SILENCE = 15.0
+"""Seconds. Proxies and clients take a connection for dead after a minute or less."""
+
 _log = logging.getLogger("cachet.server")
 
 
@@ -64,8 +67,13 @@ class Service:
         shelf: Shelf,
         ledger: Ledger,
         admission: Admission,
+        silence: float = SILENCE,
     ) -> None:
-        """`workspace` is where the runs of keys work that name no folder of their own."""
+        """`workspace` is where the runs of keys work that name no folder of their own.
+
+        After `silence` seconds of nothing a stream says that it is still there.
+        """
+        self.silence = silence
         self.models = models
         self.finder = finder
         self.shelf = shelf

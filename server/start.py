@@ -25,7 +25,7 @@ from server.keys import ClientKey, KeyRing
 from server.ledger import Ledger
 from server.models import Models
 from server.recovery import recover
-from server.service import Service
+from server.service import SILENCE, Service
 from server.shelf import Shelf
 from server.workplaces import Compose, Workplaces
 
@@ -59,6 +59,8 @@ class Settings:
     """Web pages that may send requests."""
     largest_body: int = LARGEST_BODY
     grace: int = GRACE
+    silence: float = SILENCE
+    """Seconds of silence after which a stream says that it is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ async def _service(settings: Settings, shelf: Shelf) -> Service:
         shelf=shelf,
         ledger=ledger,
         admission=Admission(ledger.spent),
+        silence=settings.silence,
     )
 
 

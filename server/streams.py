@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
@@ -15,15 +16,13 @@ from server.run import Run
 from server.sending import begin_stream, send_body
 from server.shelf import Shelved
 
-SILENCE = 15.0
-"""Seconds of silence after which a stream says that it is still there."""
-
 
 class Replayed:
     """An ASGI response: a run's stream once more, from the start or from what the client had of it."""
 
-    def __init__(self, form: Form, earlier: Run | Shelved, *, after: int) -> None:
+    def __init__(self, form: Form, earlier: Run | Shelved, *, silence: float, after: int) -> None:
         """`after` is the last `sequence_number` that the client had; -1 for none."""
+        self._silence = silence
         self._form = form
         self._earlier = earlier
         self._after = after
@@ -38,19 +37,21 @@ class Replayed:
             case Shelved() as shelved:
                 await tell_again(shelved, self._form, send, after=self._after)
             case run:
-                await tell(run, self._form, send, after=self._after)
+                await tell(run, self._form, send, silence=self._silence, after=self._after)
 
 
-async def tell(run: Run, form: Form, send: Send, *, after: int = -1) -> None:
-    """Send everything that the run tells, until it is over."""
+async def tell(run: Run, form: Form, send: Send, *, silence: float, after: int = -1) -> None:
+    """Send everything that the run tells, until it is over; after `silence` seconds of nothing a comment."""
     translator = form.translator(run)
     with run.listen() as listener:
         await begin_stream(send, about(run))
         await send_body(send, _frames(form, translator.begin(), after))
-        while (told := await listener.more(SILENCE)) is not None:
+        spoke = time.monotonic()
+        while (told := await listener.more(max(0.0, spoke + silence - time.monotonic()))) is not None:
             data = _frames(form, (each for event in told for each in translator.feed(event)), after)
-            if data or not told:
+            if data or time.monotonic() >= spoke + silence:
                 await send_body(send, data or sse.KEEP_ALIVE)
+                spoke = time.monotonic()
     assert run.outcome is not None, "a listener hears nothing more only when the run is over"
     await send_body(send, _frames(form, translator.end(run.outcome), after) + form.last, more=False)
 

@@ -64,7 +64,7 @@ class Turns:
         run, shelved = await self._find(request)
         stream, after = STREAM.read(request), STARTING_AFTER.read(request)
         if stream == "true":
-            return Replayed(ResponseForm(), run or shelved, after=after)
+            return Replayed(ResponseForm(), run or shelved, silence=self._service.silence, after=after)
         return JSONResponse(response(run, run.outcome) if run else _body(shelved))
 
     async def cancel(self, request: Request) -> Response:

@@ -22,6 +22,7 @@ from cli.place import Place
 from providers.retry import Retry
 from providers.types import ModelRef
 from server.keys import KeyRing
+from server.service import SILENCE
 from server.start import Settings, assemble
 from sessions.setup import Limits, Setup
 from tests.support.asgi import PATIENCE, served
@@ -110,6 +111,7 @@ def door(
     config: str = "",
     environ: Mapping[str, str] | None = None,
     secret: str = "",
+    silence: float = SILENCE,
 ) -> Iterator[Door]:
     """A server for these models, composed as `agent serve` composes it; failed calls are tried again at once.
 
@@ -126,6 +128,7 @@ def door(
         workspace=project.resolve(),
         compose=_composing(variables, mode, limits, retry),
         models=tuple(ModelRef.parse(str(model)) for model in models),
+        silence=silence,
     )
     if not secret:
         ring = KeyRing.open(home)
