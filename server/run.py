@@ -86,22 +86,31 @@ class Run:
         """Whether anyone listens."""
         return bool(self._listeners)
 
-    async def take(self, before_end: Callable[[Outcome], Coroutine[None, None, None]]) -> None:
-        """Take the turn to its end, whichever that is. Raises nothing: `outcome` tells.
+    async def take(
+        self,
+        *,
+        begin: Callable[[], Coroutine[None, None, None]],
+        before_end: Callable[[Outcome], Coroutine[None, None, None]],
+    ) -> None:
+        """Take the turn to its end, whichever that is: `outcome` tells.
 
-        `before_end` is awaited before anyone hears of the end. To stop the run, call `cancel`: what was
-        billed by then stays booked.
+        `begin` is awaited first, and where it fails, so does the run. `before_end` is awaited before anyone
+        hears of the end: what it raises is raised here, after everybody has. To stop the run, call `cancel`:
+        what was billed by then stays booked.
         """
         self._task = asyncio.current_task()
-        outcome = Outcome("cancelled") if self._unwanted else await self._turn()
-        with suppress(asyncio.CancelledError):  # it has ended already
-            await settled(before_end(outcome))
-        self.outcome = outcome
-        self._wake()
+        outcome = Outcome("cancelled") if self._unwanted else await self._turn(begin)
+        try:
+            with suppress(asyncio.CancelledError):  # it has ended already
+                await settled(before_end(outcome))
+        finally:
+            self.outcome = outcome
+            self._wake()
 
-    async def _turn(self) -> Outcome:
+    async def _turn(self, begin: Callable[[], Coroutine[None, None, None]]) -> Outcome:
         finished: TurnFinished | None = None
         try:
+            await settled(begin())
             async with aclosing(self.session.turn(self.asked.prompt, self.asked.images)) as events:
                 async for event in events:
                     if isinstance(event, TurnFinished):
@@ -116,7 +125,9 @@ class Run:
         return _finished(finished)
 
     def cancel(self) -> None:
-        """Stop it; it is over a moment later. One that hasn't begun won't."""
+        """Stop it; it is over a moment later. One that hasn't begun won't. Asking again changes nothing."""
+        if self._unwanted:
+            return  # a second cancellation would tear off what the first one still writes
         self._unwanted = True
         if self._task is not None and not self.over:
             self._task.cancel()

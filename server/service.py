@@ -166,6 +166,7 @@ class Service:
             session = await self._opened(ask, place, model, slot)
             if place is None or session.id != place.session:
                 await held.enter_async_context(self.lock(session.id))  # nobody else knows it yet
+            held.push_async_callback(_closed, session)
             self._check_open()  # it may have waited for long
             for text in briefing(ask.asked, place):
                 session.add_context(text)
@@ -201,22 +202,24 @@ class Service:
         return replace(setup, parameters=parameters, limits=limits, answer_tokens=asked.answer_tokens)
 
     async def _work(self, run: Run, ask: Ask, slot: Slot, held: AsyncExitStack) -> None:
-        """Take the turn, and then leave what was held for it: the slot, the session's lock."""
+        """Take the turn, and then leave what was held for it: its session, the session's lock, the slot."""
         async with held:
             try:
-                await self._shelve(run, ask, None)
-                await run.take(before_end=lambda outcome: self._settle(run, ask, slot, outcome))
+                await run.take(
+                    begin=lambda: self._shelve(run, ask, None),
+                    before_end=lambda outcome: self._settle(run, ask, slot, outcome),
+                )
                 if run.fault is not None:
                     _log.error("%s failed: %s", run.id, run.fault, exc_info=_unforeseen(run.fault))
             finally:
                 self._runs.pop(run.id, None)
                 self._claims.release(ask.key.id, ask.token)
-                await settled(run.session.close())
 
     async def _settle(self, run: Run, ask: Ask, slot: Slot, outcome: Outcome) -> None:
-        """Book what a run came to, before anyone hears of its end."""
+        """Book what a run came to, and make room for the next one, before anyone hears of its end."""
         slot.spent(sum(call.cost or 0.0 for call in run.calls))
         self.ledger.add(run.calls)
+        slot.release()  # whoever has the answer may ask again at once
         try:
             await self._shelve(run, ask, outcome)
         except (sqlite3.Error, OSError) as error:  # the answer is there, only nobody can go on from its id
@@ -241,6 +244,10 @@ class Service:
             body=body if asked.store or ask.token else None,
         )
         await asyncio.to_thread(self.shelf.put, shelved)
+
+
+async def _closed(session: Session) -> None:
+    await settled(session.close())
 
 
 def _least(*limits: float | None) -> float | None:

@@ -146,6 +146,7 @@ def test_the_terminal_s_session_goes_on_over_http_for_a_key_that_may(tmp_path: P
 
 def test_a_session_at_work_in_another_process_is_a_conflict(shop: Counted, client: openai.OpenAI) -> None:
     first = ask(client, "One?")
+    shop.door.when_free(first.conversation.id)
     [path] = shop.door.home.glob("sessions/*/*.jsonl")
     with closing(Journal.open(path)), pytest.raises(openai.ConflictError) as raised:
         ask(client, "Two?", previous_response_id=first.id)
