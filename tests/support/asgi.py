@@ -94,6 +94,7 @@ def served(app: ASGIApp) -> Iterator[Served]:
     config = uvicorn.Config(app, log_config=None, lifespan="auto", ws="none", timeout_graceful_shutdown=5)
     server = _Telling(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as `agent serve` does
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         assert server.up.wait(PATIENCE)
