@@ -30,15 +30,15 @@ class Cost:
 
 def cost_of(calls: Iterable[CallLine]) -> Cost:
     """Unknown prices are counted, never taken for $0."""
-    known = uncached = 0.0
+    known = saved = 0.0
     unknown = 0
     for call in calls:
         if call.cost is None:
             unknown += 1
             continue
         known += call.cost
-        uncached += call.uncached_cost if call.uncached_cost is not None else call.cost
-    return Cost(known, unknown, uncached - known)
+        saved += call.saved or 0.0
+    return Cost(known, unknown, saved)
 
 
 class UnknownCost(ConfigurationError):

@@ -84,7 +84,7 @@ class MissLine:
     """Why a call read less from the cache than it could have."""
 
     cause: str
-    """One of `agent.reuse.Cause`."""
+    """One of `agent.diagnosis.Cause`."""
     detail: str
     expected: int
     """Tokens."""
@@ -128,6 +128,16 @@ class CallLine(Line):
     miss: MissLine | None = None
     client: str = ""
     """Id of the server's client that it was made for; empty where a person's terminal was."""
+
+    @property
+    def saved(self) -> float | None:
+        """US dollars that the cache saved, below 0 where it cost more than that; None where that is unknown.
+
+        Without a cache nobody makes a call that only keeps one warm: it saves nothing, and costs its price.
+        """
+        if self.cost is None or self.uncached_cost is None:
+            return None
+        return (0.0 if self.purpose == "warm" else self.uncached_cost) - self.cost
 
     @property
     def answered(self) -> bool:

@@ -42,8 +42,8 @@ class StatRow:
     usage: Usage
     cost: float | None
     """US dollars; None where the price is unknown."""
-    uncached_cost: float | None
-    """US dollars without any cache; None where the price is unknown."""
+    saved: float | None
+    """US dollars that the cache saved (`CallLine.saved`); None where that is unknown."""
     calls: int = 1
     estimated: bool = False
     inexact: bool = False
@@ -144,7 +144,7 @@ def _called(session: str, project: str, line: CallLine) -> StatRow:
         purpose=line.purpose,
         usage=line.usage,
         cost=line.cost,
-        uncached_cost=line.uncached_cost,
+        saved=line.saved,
         estimated=line.estimated,
         miss=line.miss,
     )
@@ -162,7 +162,7 @@ def _imported(path: Path, line: SessionLine) -> Iterator[StatRow]:
         purpose="imported",
         usage=usage,
         cost=None,
-        uncached_cost=None,
+        saved=None,
         calls=0,
         inexact=line.origin.inexact,
     )
@@ -243,9 +243,7 @@ def _key(row: StatRow, by: By) -> str:
 
 def _sum(key: str, rows: list[StatRow]) -> Sum:
     known = [row.cost for row in rows if row.cost is not None]
-    savings = [
-        row.uncached_cost - row.cost for row in rows if row.cost is not None and row.uncached_cost is not None
-    ]
+    savings = [row.saved for row in rows if row.saved is not None]
     missed = [row.miss for row in rows if row.miss is not None]
     lost = [miss.cost for miss in missed if miss.cost is not None]
     return Sum(

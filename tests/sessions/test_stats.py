@@ -253,7 +253,7 @@ def call_rows() -> st.SearchStrategy[StatRow]:
         purpose=st.sampled_from(["main", "task"]),
         usage=usages,
         cost=prices,
-        uncached_cost=prices,
+        saved=prices,
     )
 
 

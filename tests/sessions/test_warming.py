@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sessions import begin
 from sessions.journal import read
 from sessions.rehydrate import rehydrate
@@ -84,3 +86,15 @@ async def test_the_plan_is_for_half_a_minute_before_the_end(tmp_path: Path) -> N
         assert plan.verdict.worth
         assert await session.warming.plan(session.warm_until + 1) is None
         await session.close()
+
+
+async def test_it_saves_nothing_by_itself(tmp_path: Path) -> None:
+    with serving("one", "") as server:
+        session = await opened(tmp_path, server)
+        await told(session, LONG)
+        before = session.cost
+        assert await session.warming.keep()
+        after = session.cost
+        await session.close()
+    assert after.known > before.known
+    assert after.saved == pytest.approx(before.saved - (after.known - before.known))
