@@ -202,7 +202,7 @@ class AnthropicServer(LoopbackServer):
         self.thoughts |= {canonical([model, block]) for block in blocks if "thinking" in block["type"]}
         response = f"msg_{len(self.billed)}"
         found = self._diagnosed(request.json, response)
-        cut = "max_tokens" if request.json["max_tokens"] == 0 else None
+        cut = "max_tokens" if request.json.get("max_tokens") == 0 else None
         events = answer(
             *blocks, usage=usage, stop_reason=cut, model=model, response=response, diagnostics=found
         )
