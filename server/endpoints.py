@@ -12,9 +12,7 @@ from server.answers import (
     ChatChunk,
     ChatCompletion,
     ChatError,
-    CheckpointList,
     DeletedResponse,
-    DeletedSession,
     Error,
     Health,
     KeyUsage,
@@ -22,9 +20,6 @@ from server.answers import (
     ModelList,
     Response,
     ResponseError,
-    Rewind,
-    SessionList,
-    SessionWithMessages,
 )
 from server.parameters import (
     AFTER,
@@ -41,6 +36,7 @@ from server.parameters import (
 )
 from server.response_events import AnyEvent
 from server.schemas import MODEL, ChatRequest, ResponsesRequest, RewindRequest
+from server.session_answers import CheckpointList, DeletedSession, Rewind, SessionList, SessionWithMessages
 
 Shape: TypeAlias = Any
 """A type that Pydantic can describe: a model, a TypedDict, a union of them."""

@@ -16,8 +16,13 @@ from checkpoint.rewind import RewindPlan, Rewound
 from checkpoint.store import SnapshotStore
 from checkpoint.types import CheckpointError, Snapshot
 from providers.types import Message, ToolResult
-from server import answers
-from server.answers import (
+from server import session_answers
+from server.asked import parsed
+from server.errors import bad_request, forbidden, not_found
+from server.parameters import AFTER, LIMIT
+from server.schemas import RewindRequest
+from server.service import Service
+from server.session_answers import (
     Checkpoint,
     CheckpointList,
     DeletedSession,
@@ -28,11 +33,6 @@ from server.answers import (
     SessionWithMessages,
     ToolCall,
 )
-from server.asked import parsed
-from server.errors import bad_request, forbidden, not_found
-from server.parameters import AFTER, LIMIT
-from server.schemas import RewindRequest
-from server.service import Service
 from server.turns import client, proper_id
 from server.usage import totals_of
 from sessions import begin
@@ -177,7 +177,7 @@ def _message(message: Message) -> SessionMessage:
     calls: list[ToolCall] = [
         {"id": call.id, "name": call.name, "arguments": call.raw_arguments} for call in message.tool_calls
     ]
-    results: list[answers.ToolResult] = [
+    results: list[session_answers.ToolResult] = [
         {"call_id": block.call_id, "text": block.text, "is_error": block.is_error}
         for block in message.blocks
         if isinstance(block, ToolResult)
