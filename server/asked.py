@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -26,6 +27,7 @@ from server.schemas import (
     Part,
     RefusalPart,
     ResponsesRequest,
+    Role,
     TextPart,
     Unsupported,
 )
@@ -42,6 +44,14 @@ class Said:
     role: Literal["user", "assistant"]
     text: str
     images: tuple[Image, ...] = ()
+
+    @classmethod
+    def joined(cls, several: Sequence[Said]) -> Said:
+        """What one side said in a row, as one: a turn may be asked, and answered, in several messages."""
+        if len(several) == 1:
+            return several[0]
+        text = "\n\n".join(each.text for each in several if each.text)
+        return cls(several[0].role, text, tuple(image for each in several for image in each.images))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +131,7 @@ def chat_asked(body: ChatRequest, *, session: str = "") -> Asked:
         session=session,
         resends=True,
         stream=bool(body.stream),
+        store=False,  # nobody can ask for it again
     )
 
 
@@ -133,6 +144,10 @@ def response_asked(body: ResponsesRequest, *, session: str = "") -> Asked:
     if body.previous_response_id and body.conversation:
         raise bad_request(
             "previous_response_id and conversation both say where to go on: send one.", "conversation"
+        )
+    if body.background and body.store is False:
+        raise bad_request(
+            "What is done in the background must be stored to be had: leave store out.", "store"
         )
     items = body.input if isinstance(body.input, list) else [MessageItem(role="user", content=body.input)]
     messages = [(item.role, item.content) for item in items if isinstance(item, MessageItem)]
@@ -164,33 +179,25 @@ def digest(history: Iterable[Said]) -> str:
     return hashlib.sha256(canonical(facts).encode("utf-8", "replace")).hexdigest()
 
 
-def _spoken(messages: Sequence[tuple[str, Content]], field: str) -> tuple[tuple[Said, ...], Said, str]:
-    """The history, the prompt (all that was said since the last answer), and the instructions."""
+def _spoken(messages: Sequence[tuple[Role, Content]], field: str) -> tuple[tuple[Said, ...], Said, str]:
+    """The history, the prompt (all that was said since the last answer), and the instructions.
+
+    What one side says in several messages counts as one: so it is the same history when it is sent again.
+    """
     instructions: list[str] = []
-    said: list[Said] = []
+    single: list[Said] = []
     for place, (role, content) in enumerate(messages):
         text, images = _read(content, f"{field}.{place}.content")
         match role:
-            case "user":
-                said.append(Said("user", text, images))
-            case "assistant" if said and said[-1].role == "assistant":
-                # One turn may answer in several items; as a chat's message they stand in one.
-                said[-1] = Said("assistant", "\n\n".join(part for part in (said[-1].text, text) if part))
-            case "assistant":
-                said.append(Said("assistant", text))
+            case "user" | "assistant":
+                single.append(Said(role, text, images))
             case _:
                 instructions.append(text)
-    answers = [place for place, each in enumerate(said) if each.role == "assistant"]
-    start = answers[-1] + 1 if answers else 0
-    since = said[start:]
-    if not any(each.text.strip() or each.images for each in since):
+    said = [Said.joined(tuple(each)) for _, each in groupby(single, key=lambda one: one.role)]
+    *history, prompt = said or [Said("user", "")]
+    if prompt.role != "user" or not (prompt.text.strip() or prompt.images):
         raise bad_request("There is no prompt: the last message must be the user's and say something.", field)
-    prompt = Said(
-        "user",
-        "\n\n".join(each.text for each in since if each.text),
-        tuple(image for each in since for image in each.images),
-    )
-    return tuple(said[:start]), prompt, "\n\n".join(text for text in instructions if text)
+    return tuple(history), prompt, "\n\n".join(text for text in instructions if text)
 
 
 def _read(content: Content, field: str) -> tuple[str, tuple[Image, ...]]:

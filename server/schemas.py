@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 MODEL = "cachet"
 """What a client may call the server's first model."""
 
+Role: TypeAlias = Literal["system", "developer", "user", "assistant"]
+
 Id: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """The form of every id here; nothing else reaches a path."""
 
@@ -61,7 +63,7 @@ Content: TypeAlias = Words | list[Part]
 
 
 class ChatMessage(_Body):
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Role
     content: Content | None = None
     tool_calls: list[dict[str, Any]] | None = Field(None, max_length=0)
 
@@ -97,7 +99,7 @@ class ChatRequest(Unsupported):
 
 class MessageItem(_Body):
     type: Literal["message"] = "message"
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Role
     content: Content
 
 

@@ -145,6 +145,16 @@ def test_a_history_that_grew_by_other_words_than_ours_is_told_anew(shop: Counted
     assert "Elsewhere." in shop.upstream.prompts[1].body.decode()
 
 
+def test_what_was_asked_in_several_messages_is_known_again(shop: Counted, chat: Chat) -> None:
+    chat.messages.append({"role": "user", "content": "Here is a file."})
+    chat.say("What is it?")
+    chat.messages.append({"role": "user", "content": ""})
+    chat.say("Sure?")
+    chat.say("Really?")
+    assert len(shop.door.sessions()) == 1
+    assert shop.grew()
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_what_was_said_between_tools_is_known_again(tmp_path: Path, *, stream: bool) -> None:
     words_and_tool = sse(*answer("I look.", LS, **usage(50, 5)))

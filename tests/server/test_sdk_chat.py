@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import openai
@@ -165,3 +167,13 @@ def test_an_answer_names_its_session(shop: Door) -> None:
     answer = shop.http("POST", "/v1/chat/completions", {"messages": ASKED})
     assert answer.headers["x-session-id"] == answer.json()["session_id"]
     assert answer.json()["session_id"] in shop.sessions()
+
+
+def test_an_answer_is_not_kept_where_nobody_can_ask_for_it_again(shop: Door, client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(model="cachet", messages=ASKED)
+    again = {"Idempotency-Key": "once"}
+    kept = client.chat.completions.create(model="cachet", messages=ASKED, extra_headers=again)
+    with closing(sqlite3.connect(shop.home / "server" / "runs.sqlite")) as base:
+        bodies = dict(base.execute("select id, body from runs"))
+    assert "Seven." not in bodies[answer.id]
+    assert "Seven." in bodies[kept.id]

@@ -174,6 +174,12 @@ def test_what_is_not_to_be_stored_is_not_looked_up_and_yet_gone_on_from(client: 
     assert on.output_text == "Still."
 
 
+def test_what_is_done_in_the_background_must_be_stored(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.responses.create(model="cachet", input="How much?", background=True, store=False)
+    assert raised.value.param == "store"
+
+
 def test_what_the_client_noted_is_given_back(client: openai.OpenAI) -> None:
     answer = client.responses.create(model="cachet", input="How much?", metadata={"who": "ada"})
     assert answer.metadata == {"who": "ada"}
