@@ -146,7 +146,7 @@ class Warming:
     # --- the request ----------------------------------------------------------------------------------------
 
     async def _kept_alive(self) -> bool:
-        messages = self._sent()
+        messages = self._held(time.time())
         if not messages:
             return False
         try:
@@ -181,7 +181,7 @@ class Warming:
         return True
 
     def _request(self, messages: tuple[Message, ...], now: float) -> Request:
-        """The last call's request once more: nothing of it is asked to be kept for longer than it is."""
+        """An earlier request once more: nothing of it is asked to be kept for longer than it is."""
         prefix, chain = self._dialogue.prefix, self._chain.of(messages)
         long = self._record.longest(prefix, chain, now, lifetime=LONG)
         return Request(
@@ -218,6 +218,13 @@ class Warming:
         """The shortest answer that the wire takes, in tokens."""
         nothing = self._dialogue.prefix.wire in WIRES_TAKING_NOTHING and not self._nothing_refused
         return 0 if nothing else 1
+
+    def _held(self, now: float) -> tuple[Message, ...]:
+        """The messages whose entry is alive: what lies behind them would be written, at no planned price."""
+        messages = self._sent()
+        chain = self._chain.of(messages)
+        entry = self._record.longest(self._dialogue.prefix, chain, now)
+        return () if entry is None else messages[: chain.index(entry.digest) + 1]
 
     def _sent(self) -> tuple[Message, ...]:
         """The messages that the last call on this prefix sent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from sessions.rehydrate import rehydrate
 from sessions.session import Session
 from sessions.setup import Limits
 from tests.sessions.test_cachebook import LONG, MODEL, given, serving, told
+from tests.support.anthropic_server import AnthropicServer, text
 from tests.support.script import say, script
 from tests.support.setups import setup
 
@@ -98,3 +100,46 @@ async def test_it_saves_nothing_by_itself(tmp_path: Path) -> None:
         await session.close()
     assert after.known > before.known
     assert after.saved == pytest.approx(before.saved - (after.known - before.known))
+
+
+def aged(path: Path, seconds: float) -> None:
+    """Let a journal's calls be so many seconds older."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        if line["kind"] == "call":
+            line["started"] -= seconds
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+async def test_only_what_is_still_there_is_read_and_nothing_behind_it_is_written_again(
+    tmp_path: Path,
+) -> None:
+    clock = [0.0]
+    answers = [(text(words),) for words in ("one", "two", "three", "")]
+    with AnthropicServer(answers, now=lambda: clock[0]) as server:
+        session = await opened(tmp_path, server)
+        for prompt in (LONG, "b", LONG):
+            await told(session, prompt)
+        await session.close()
+        aged(session.path, 600)
+        clock[0] = 600.0
+        again = await begin.resume(given(tmp_path, server), session.path)
+        kept = [call.kept for call in again.calls]
+        hour = again.outlook(again.prefix, time.time()).held
+        assert await again.warming.keep()
+        await again.close()
+    assert kept == ["5m", "1h", "5m"]
+    warmed = again.calls[-1].usage
+    assert (warmed.cache_read_tokens, warmed.prompt_tokens) == (hour, hour)
+
+
+async def test_what_is_gone_is_not_written_again_for_nobody(tmp_path: Path) -> None:
+    with serving("one", "") as server:
+        session = await opened(tmp_path, server)
+        await told(session, LONG)
+        await session.close()
+        aged(session.path, 4000)
+        again = await begin.resume(given(tmp_path, server), session.path)
+        assert not await again.warming.keep()
+        await again.close()
+        assert len(server.requests) == 1
