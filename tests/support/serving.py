@@ -128,7 +128,7 @@ def serving(folder: Path, upstream: Upstream, *options: str) -> Iterator[AgentSe
     out, err = folder / "out.txt", folder / "err.txt"
     with out.open("w") as stdout, err.open("w") as stderr:
         process = subprocess.Popen(
-            [AGENT, "serve", "--port", "0", "-m", MODEL, *options],
+            [AGENT, "serve", "--port", "0", "-m", MODEL, "--grace", "0", *options],
             env=environ,
             cwd=project,
             stdin=subprocess.DEVNULL,
