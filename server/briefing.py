@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from providers.types import Image
+from providers.types import Image, Message, Text
 from server.asked import Asked, Said
 from server.finder import Place
+from sessions.session import Session
 
 _INSTRUCTIONS = "[Instructions from the program you are used through; they hold until it gives others:]"
 _NO_MORE = "[The instructions of the program you are used through hold no longer.]"
 _BEFORE = "[What was said before, as that program tells it:]"
 
 
-def instructions_digest(text: str) -> str:
-    """Tells whether two instructions are the same; empty for none."""
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16] if text else ""
-
-
-def briefing(asked: Asked, place: Place | None) -> Iterator[str]:
+def briefing(asked: Asked, place: Place | None, session: Session) -> Iterator[str]:
     """The texts to put before the prompt, in order. What the session has been told is not told again.
 
     Instructions are appended where they changed: the system prompt is frozen, or no two sessions would share
     a cached prefix and a client's clock in its instructions would break it at every turn.
     """
-    told = place.instructions if place else ""
-    if instructions_digest(asked.instructions) != told:
+    if session.redacted(asked.instructions) != _told(session.state.messages):
         yield f"{_INSTRUCTIONS}\n{asked.instructions}" if asked.instructions else _NO_MORE
     if history := _untold(asked, place):
         yield "\n\n".join((_BEFORE, *(f"{said.role}: {said.text}" for said in history)))
+
+
+def _told(conversation: Sequence[Message]) -> str:
+    """The instructions that hold in a conversation; empty for none.
+
+    What was taken back holds no longer, nor what a summary stands for now.
+    """
+    for message in reversed(conversation):
+        for block in reversed(message.blocks[:-1]):  # the last one is the prompt
+            match block:
+                case Text(text) if text == _NO_MORE:
+                    return ""
+                case Text(text) if text.startswith(f"{_INSTRUCTIONS}\n"):
+                    return text.removeprefix(f"{_INSTRUCTIONS}\n")
+                case _:
+                    pass
+    return ""
 
 
 def with_untold_images(asked: Asked, place: Place | None) -> Asked:

@@ -20,8 +20,6 @@ class Place:
     journal: Path
     message: str = ""
     """Id of the message to go on from; empty for wherever the session ends."""
-    instructions: str = ""
-    """Digest of the instructions that the session was given last."""
 
     @property
     def session(self) -> str:
@@ -43,15 +41,13 @@ class Finder:
         if asked.previous:
             return self._after(key, workspace, asked.previous)
         if asked.session:
-            journal = self.journal(key, workspace, asked.session)
-            latest = self.shelf.by_session(key.id, asked.session)
-            return Place(journal, instructions=latest.instructions if latest else "")
+            return Place(self.journal(key, workspace, asked.session))
         if not asked.chain:
             return None
         found = self.shelf.by_chain(key.id, str(workspace), asked.chain)
         if found is None or not self._mine(key, journal := self._path(workspace, found.session)):
             return None
-        return Place(journal, found.message, found.instructions)
+        return Place(journal, found.message)
 
     def journal(self, key: ClientKey, workspace: Path, session: str) -> Path:
         """A session's journal. Raises ApiError, the same for what is another's and what isn't there."""
@@ -73,7 +69,7 @@ class Finder:
         journal = self._path(workspace, found.session)
         if found.workspace != str(workspace) or not self._mine(key, journal):
             raise _no_response(previous)
-        return Place(journal, found.message, found.instructions)
+        return Place(journal, found.message)
 
     def _response(self, key: ClientKey, id: str) -> Shelved:
         found = self.shelf.by_id(key.id, id)

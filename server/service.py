@@ -17,7 +17,7 @@ from providers.errors import CachetError
 from providers.types import ModelRef
 from server.admission import Admission, Slot
 from server.asked import Asked
-from server.briefing import briefing, instructions_digest, with_untold_images
+from server.briefing import briefing, with_untold_images
 from server.errors import unavailable
 from server.finder import Finder, Place
 from server.form import Form
@@ -168,7 +168,7 @@ class Service:
                 await held.enter_async_context(self.lock(session.id))  # nobody else knows it yet
             held.push_async_callback(_closed, session)
             self._check_open()  # it may have waited for long
-            for text in briefing(ask.asked, place):
+            for text in briefing(ask.asked, place, session):
                 session.add_context(text)
             asked = with_untold_images(ask.asked, place)
             run = Run(ask.id, ask.key.id, asked, session, created=time.time())
@@ -236,7 +236,6 @@ class Service:
             session=run.session.id,
             message=(run.session.head or "") if outcome else "",
             chain=asked.answered(delivered) if outcome and delivered and not asked.named else "",
-            instructions=instructions_digest(asked.instructions),
             token=ask.token,
             request=ask.request,
             created=run.created,

@@ -22,17 +22,15 @@ KEPT = 30 * 86_400.0
 _TABLES = """
 create table if not exists runs (
     id text primary key, client text not null, workspace text not null, session text not null,
-    message text not null, chain text not null, instructions text not null,
+    message text not null, chain text not null,
     token text not null, request text not null, created real not null, status integer not null,
     body text not null
 );
 create index if not exists by_chain on runs (client, workspace, chain, created);
-create index if not exists by_session on runs (client, session, created);
+create index if not exists by_session on runs (session);
 create index if not exists by_token on runs (client, token);
 """
-_COLUMNS = (
-    "id, client, workspace, session, message, chain, instructions, token, request, created, status, body"
-)
+_COLUMNS = "id, client, workspace, session, message, chain, token, request, created, status, body"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +46,6 @@ class Shelved:
     """Id of the session's last message after the run; empty while it is at work."""
     chain: str = ""
     """Digest of the client's history with this answer; empty where none was given."""
-    instructions: str = ""
-    """Digest of the client's instructions that the session has been given."""
     token: str = ""
     """The request's `Idempotency-Key`; empty for none."""
     request: str = ""
@@ -86,7 +82,6 @@ class Shelf:
             run.session,
             run.message,
             run.chain,
-            run.instructions,
             run.token,
             run.request,
             run.created,
@@ -102,10 +97,6 @@ class Shelf:
     def by_chain(self, client: str, workspace: str, chain: str) -> Shelved | None:
         """The latest run that answered exactly this history."""
         return self._first("client = ? and workspace = ? and chain = ?", client, workspace, chain)
-
-    def by_session(self, client: str, session: str) -> Shelved | None:
-        """The latest run in a session."""
-        return self._first("client = ? and session = ?", client, session)
 
     def by_token(self, client: str, token: str) -> Shelved | None:
         """The run that a request with this `Idempotency-Key` began."""
@@ -146,7 +137,7 @@ class Shelf:
 
 
 def _read(row: tuple[JSON, ...]) -> Shelved:
-    id, client, workspace, session, message, chain, instructions, token, request, created, status, body = row
+    id, client, workspace, session, message, chain, token, request, created, status, body = row
     return Shelved(
         id=id,
         client=client,
@@ -154,7 +145,6 @@ def _read(row: tuple[JSON, ...]) -> Shelved:
         session=session,
         message=message,
         chain=chain,
-        instructions=instructions,
         token=token,
         request=request,
         created=created,

@@ -32,14 +32,14 @@ from sessions.cachebook import CacheBook
 from sessions.chronicle import Chronicle
 from sessions.dialogue import Dialogue
 from sessions.gate import Gate
-from sessions.journal import JournalError, read
+from sessions.journal import JournalError
 from sessions.keeper import Keeper, RewindPlan, Rewound
 from sessions.mainlane import MainLane
 from sessions.milestones import Milestones
 from sessions.outlook import Outlook, outlook
 from sessions.preface import Preface
 from sessions.records import CallLine
-from sessions.rehydrate import rehydrate
+from sessions.reversal import Reversal
 from sessions.seen import Versions
 from sessions.setup import Setup
 from sessions.switch import Switch
@@ -100,6 +100,9 @@ class Session:
             redactor=redactor,
         )
         self._milestones = Milestones(self._dialogue, chronicle, keeper, self._bill, self._cache, seen or {})
+        self._reversal = Reversal(
+            self._dialogue, chronicle, keeper, self._cache, self._milestones, self._preface
+        )
         self.warming = Warming(self._dialogue, chronicle, self._bill, self._cache)
         self._at_work = False
 
@@ -224,6 +227,10 @@ class Session:
         """Put this before the next prompt: a command's output, or what a rewind changed."""
         self._preface.add(text)
 
+    def redacted(self, text: str) -> str:
+        """The text as a model is sent it: without secrets."""
+        return self._lane.redact(text)
+
     def saw(self, path: Path) -> None:
         """The model is about to see this file as it is on disk: it may change it without reading it again."""
         self._milestones.seen.note(path)
@@ -341,23 +348,12 @@ class Session:
         """Bring back a checkpoint's files, conversation, or both; `keep` names files to leave alone.
 
         The files as they are now are captured first. Nothing billed is refunded. A rewind of one without the
-        other ends in a checkpoint: no earlier one has these files at this place. Raises CheckpointError.
+        other ends in a checkpoint: no earlier one has these files at this place. A cancellation is raised
+        after all is done. Raises CheckpointError, and TurnUnderWay.
         """
-        snapshot = self._keeper.load(number)
-        rewound = await self._keeper.rewind(number, keep) if files else Rewound.nothing(number)
-        if conversation:
-            await self._cut_after(snapshot.message, f"rewind to checkpoint {number}")
-        if files:
-            self._milestones.files_moved()
-        if files and not conversation:
-            self.add_context(f"[The person brought the files back to how they were at checkpoint {number}.]")
-        if conversation and not files:
-            self.add_context(
-                f"[The person took the conversation back to checkpoint {number}; the files stayed.]"
-            )
-        if files != conversation:
-            await self._milestones.reached(f"/rewind {number} --{'files' if files else 'conversation'}")
-        return rewound
+        with self._one_at_a_time():
+            await self.warming.close()
+            return await self._reversal.rewind(number, files=files, conversation=conversation, keep=keep)
 
     async def undo(self) -> Rewound:
         """Back to before the latest live turn. Raises CheckpointError when there is none."""
@@ -365,19 +361,7 @@ class Session:
 
     async def before_last_turn(self) -> int:
         """The checkpoint that `undo` goes to. Raises CheckpointError when there is no turn to undo."""
-        told = rehydrate((await asyncio.to_thread(read, self.path)).records)
-        if told.turn is None:
-            raise CheckpointError("There is no turn to undo.")
-        before = told.tree.chain(told.turn)[:-1]
-        return self._keeper.number_at(before[-1].message.id if before else None)
-
-    async def _cut_after(self, message: str | None, reason: str) -> None:
-        """Move the conversation's end, and read back from the journal what is live then."""
-        await self._chronicle.move_head(message, reason)
-        told = rehydrate((await asyncio.to_thread(read, self.path)).records)
-        self._dialogue.taken_back(told.state, told.reached)
-        self._cache.record.rewound()
-        self._milestones.conversation_moved(told.seen)
+        return await self._reversal.before_last_turn()
 
     def after(self, switch: Switch) -> Prefix:
         """The prefix that a switch would make. Raises ConfigurationError."""
@@ -387,16 +371,19 @@ class Session:
         """Go on with another model or effort: a new prefix, so its cache starts cold.
 
         A prefix that the conversation was sent on before is the same again, and reads what is left of it.
-        Raises ConfigurationError, and TurnUnderWay.
+        A request that keeps the old one's cache warm is given up, and booked where it belongs. Raises
+        ConfigurationError, and TurnUnderWay.
         """
         with self._one_at_a_time():
             prefix, provider = self._after(switch)
             if prefix == self.prefix:
                 return
-            if provider is not self.provider:
-                await self._part_with_provider()
+            await self.warming.close()
+            before = self.provider
             self._dialogue.continue_on(prefix, provider)
             self._chronicle.begin_with(prefix)
+            if provider is not before:
+                await self._part_with(before)
 
     def _after(self, switch: Switch) -> tuple[Prefix, Provider]:
         prefix = switch.of(self.prefix)
@@ -427,8 +414,8 @@ class Session:
     async def close(self) -> None:
         """End the session: its engine, its connections, its lock. The journal stays."""
         await self.release()
-        await self._part_with_provider()
+        await self._part_with(self.provider)
 
-    async def _part_with_provider(self) -> None:
+    async def _part_with(self, provider: Provider) -> None:
         if not self._setup.shared_providers:
-            await self.provider.aclose()
+            await provider.aclose()

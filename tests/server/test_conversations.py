@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
+from cli.compose import compose
+from cli.options import Options
+from cli.place import Place
+from sessions import begin
 from sessions.journal import Journal
-from tests.support.clients import door
+from tests.support.clients import door, environment
 from tests.support.counting import MODEL, Counted, counted
 from tests.support.program import program_in
 from tests.support.script import say, script
@@ -182,6 +186,40 @@ async def test_two_that_go_on_from_one_response_at_once_are_two_branches(shop: C
     assert other.conversation is not None
     assert one.conversation.id != other.conversation.id
     assert all(later.goes_on_from(shop.sent[0]) for later in shop.sent[1:])
+
+
+def test_instructions_that_were_taken_back_are_given_again(shop: Counted, client: openai.OpenAI) -> None:
+    session = ask(client, "One?").conversation.id
+    ask(client, "Two?", conversation=session, instructions="Speak like a pirate.")
+    rewound = shop.door.http("POST", f"/v1/sessions/{session}/rewind", {"checkpoint": 1})
+    assert rewound.status_code == 200
+    ask(client, "Or two?", conversation=session, instructions="Speak like a pirate.")
+    ask(client, "Three?", conversation=session, instructions="Speak like a pirate.")
+    *_, last = shop.upstream.prompts
+    assert "Two?" not in (sent := last.body.decode()).replace("Or two?", "")
+    assert sent.count("like a pirate") == 1
+
+
+async def test_instructions_that_a_summary_swallowed_are_given_again(shop: Counted) -> None:
+    with shop.door.sdk() as client:
+        session = ask(client, "One?", instructions="Speak like a pirate.").conversation.id
+        shop.door.when_free(session)
+        await compact(shop)
+        ask(client, "Two?", conversation=session, instructions="Speak like a pirate.")
+    assert shop.upstream.prompts[-1].body.decode().count("like a pirate") == 1
+
+
+async def compact(shop: Counted) -> None:
+    """Resume the only session in the terminal, let it be summed up, and leave."""
+    environ = environment(shop.door.home.parent)
+    environ |= {"OPENAI_BASE_URL": shop.upstream.base_url, "OPENAI_API_KEY": KEY}
+    place = Place.of(environ, shop.door.project)
+    [path] = shop.door.home.glob("sessions/*/*.jsonl")
+    session = await begin.resume(compose(place, Options(), place.configuration().config), path)
+    async with aclosing(session.compact()) as events:
+        async for _ in events:
+            pass
+    await session.close()
 
 
 def test_the_alias_stays_with_the_session_s_model_and_a_name_switches(tmp_path: Path) -> None:
