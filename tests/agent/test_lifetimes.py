@@ -10,7 +10,10 @@ from agent.lifetimes import LONG, SHORT, Habits, Pauses, choose, learned
 from benchmarks.cache.pauses import Step, bill, regret
 
 
-@pytest.mark.parametrize("sessions_before", [0, 5], ids=["a newcomer", "a regular"])
+@pytest.mark.parametrize(
+    "sessions_before",
+    [pytest.param(0, id="a newcomer"), pytest.param(5, id="a regular", marks=pytest.mark.slow)],
+)
 def test_auto_costs_hardly_more_than_the_better_fixed_lifetime_and_is_never_far_off(
     sessions_before: int,
 ) -> None:

@@ -22,7 +22,11 @@ from tests.support.loopback import Recorded
 from tests.support.program import Program, Ran, program_in
 from tests.support.wires import ANTHROPIC, BUCKETS, KEY, OLLAMA, OPENAI, RESPONSES, WIRES, Bill, Sent, Wire
 
-on_every_wire = pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
+PLAYED = [
+    pytest.param(wire, id=wire.name, marks=() if wire in (ANTHROPIC, OPENAI) else pytest.mark.slow)
+    for wire in WIRES
+]
+on_every_wire = pytest.mark.parametrize("wire", PLAYED)
 
 
 @contextmanager
@@ -89,7 +93,7 @@ def tell(folder: Path, wire: Wire) -> Story:
         return Story(agent, first, between, second, server.prompts, server.billed, wire.billed(server))
 
 
-@pytest.fixture(scope="module", params=WIRES, ids=lambda wire: wire.name)
+@pytest.fixture(scope="module", params=PLAYED)
 def wire(request: pytest.FixtureRequest) -> Wire:
     found: Wire = request.param
     return found

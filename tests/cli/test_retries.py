@@ -54,6 +54,7 @@ def ledger(agent: Program) -> list[tuple[Any, ...]]:
     return [(line["outcome"], line["estimated"]) for line in agent.lines("call")]
 
 
+@pytest.mark.slow
 @two_wires
 def test_a_stall_that_never_ends_is_one_clear_line_and_every_attempt_is_booked(
     wire: Speaker, tmp_path: Path
@@ -76,6 +77,7 @@ def test_a_stall_that_never_ends_is_one_clear_line_and_every_attempt_is_booked(
     assert told["usage"]["input_tokens"] == booked > 0
 
 
+@pytest.mark.slow
 def test_an_answer_that_always_stalls_in_its_middle_is_a_failed_turn(tmp_path: Path) -> None:
     wire = OLLAMA
     with answers(wire.reply(wire.begin(), wire.say("half"), hold=True)) as server:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from providers.types import canonical
 from tests.support.anthropic_server import AnthropicServer, text
 from tests.support.loopback import Recorded
@@ -49,6 +51,7 @@ def test_a_second_session_in_another_folder_reads_tools_and_system_and_nothing_e
     assert static(first) == static(second)
 
 
+@pytest.mark.slow
 def test_neither_mode_nor_limits_nor_rules_nor_the_clock_stand_in_it_and_it_is_small(tmp_path: Path) -> None:
     ways = [
         ("--permission-mode", "plan"),

@@ -7,6 +7,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.program import program_in
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +38,7 @@ def test_the_readme_runs_the_two_commands_that_a_newcomer_needs() -> None:
     assert [words for words in commands("make") if words in (["run"], ["test"])] == [["run"], ["test"]]
 
 
+@pytest.mark.slow
 def test_every_agent_command_of_the_readme_takes_the_options_it_is_shown_with(tmp_path: Path) -> None:
     agent = program_in(tmp_path)
     for words in commands("agent"):

@@ -18,6 +18,8 @@ from providers.ollama_chunks import ollama_usage
 from providers.openai_usage import openai_billed_cost, openai_cached_read_tokens, openai_reading, openai_usage
 from providers.types import Usage
 
+pytestmark = pytest.mark.slow
+
 COUNTS = st.integers(0, 5000)
 JUNK = st.one_of(
     st.none(),

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,12 @@ from tests.support.setups import setup
 from tests.support.thinkers import ANTHROPIC, THINKERS, Thinker
 from tests.support.wires import Sent
 
-PAIRS = [pytest.param(x, y, id=f"{x.name}-{y.name}") for x, y in permutations(THINKERS, 2)]
+NEXT = set(pairwise([*THINKERS, THINKERS[0]]))
+"""Each once before and once after another: these pairs are tried every day."""
+PAIRS = [
+    pytest.param(x, y, id=f"{x.name}-{y.name}", marks=() if (x, y) in NEXT else pytest.mark.slow)
+    for x, y in permutations(THINKERS, 2)
+]
 AWS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "us-east-1"}
 
 
