@@ -23,6 +23,8 @@ def launch(
     """Open the chat, or with `-p` answer one prompt; the exit code. Raises CachetError."""
     wish = Wish(options=options, prompt=prompt, session=session, fork=fork, environ=environ)
     if options.print_:
+        if options.keep_warm:
+            raise UsageProblem("--keep-warm is for the chat: -p ends with its answer. Leave one of them out.")
         from cli.opening import answer
 
         return asyncio.run(answer(wish))

@@ -100,6 +100,7 @@ def test_a_prompt_of_two_words_without_quotes_is_refused(agent: Program) -> None
         (["-m", "sonnet", "-p", "hi"], "--model 'sonnet' is not PROVIDER/MODEL"),
         (["-m", "nobody/model", "-p", "hi"], "No provider named 'nobody'"),
         (["-p"], "-p needs a prompt"),
+        (["-p", "hi", "--keep-warm"], "--keep-warm is for the chat"),
         (["-c", "-p", "hi"], "There is no session in"),
         (["resume", "nope", "-p", "hi"], "No session has the id or title 'nope'"),
         (["resume", "--last", "-p", "hi"], "There is no session yet"),
