@@ -57,7 +57,10 @@ class TurnAnswer:
         if self._ask.asked.stream and shelved.status == 200:
             await tell_again(shelved, self._form, send, after=-1)
         else:
-            await send_object(send, shelved.status, shelved.body or {}, {"x-session-id": shelved.session})
+            again = {"x-should-retry": "false"} if shelved.status >= 400 else {}  # it would be this once more
+            await send_object(
+                send, shelved.status, shelved.body or {}, {"x-session-id": shelved.session} | again
+            )
 
     async def _stream(self, run: Run, presence: Presence, send: Send) -> None:
         if not self._form.begins_at_once and await self._failed_at_once(run, presence):

@@ -134,7 +134,7 @@ class OutputText(TypedDict):
     """Empty."""
 
 
-ItemStatus: TypeAlias = Literal["in_progress", "completed"]
+ItemStatus: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 
 
 class OutputMessage(TypedDict):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from agent.events import CallFinished, Event, Retrying
-from providers.types import TextDelta, ThinkingDelta
+from providers.types import StopReason, TextDelta, ThinkingDelta
 
 Kind: TypeAlias = Literal["text", "thinking"]
 
@@ -20,6 +20,8 @@ class Piece:
     index: int
     """Its place among all pieces of the turn, from 0."""
     parts: list[str] = field(default_factory=list)
+    whole: bool = False
+    """Whether it was said to its end: not while it grows, nor where a limit or a failure cut it off."""
     void: bool = False
     """The attempt that said this failed and was made again: it is no part of the answer."""
 
@@ -43,6 +45,11 @@ class PieceGrew:
 class PieceEnded:
     piece: Piece
 
+
+_CUT = frozenset(
+    (StopReason.MAX_TOKENS, StopReason.CONTEXT_EXCEEDED, StopReason.REFUSAL, StopReason.INTERRUPTED)
+)
+"""Why an answer stops before its end."""
 
 Told: TypeAlias = PieceBegun | PieceGrew | PieceEnded
 
@@ -69,7 +76,7 @@ class Pieces:
             case ThinkingDelta(text):
                 yield from self._grow("thinking", text)
             case CallFinished(report) if report.purpose == "main":
-                yield from self.end()
+                yield from self.end(whole=report.outcome == "ok" and report.stop_reason not in _CUT)
                 if report.outcome == "ok":
                     self._attempt = len(self.all)
             case Retrying(void=True):
@@ -79,17 +86,18 @@ class Pieces:
             case _:
                 pass
 
-    def end(self) -> Iterator[Told]:
+    def end(self, *, whole: bool = False) -> Iterator[Told]:
         """The piece at work ends, if there is one."""
         if self._open is not None:
             ended, self._open = self._open, None
+            ended.whole = whole
             yield PieceEnded(ended)
 
     def _grow(self, kind: Kind, text: str) -> Iterator[Told]:
         if not text:
             return
         if self._open is None or self._open.kind != kind:
-            yield from self.end()
+            yield from self.end(whole=True)
             self._open = Piece(kind, len(self.all))
             self.all.append(self._open)
             yield PieceBegun(self._open)

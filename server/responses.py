@@ -72,9 +72,15 @@ class ResponseForm:
         return ResponseEvents(run)
 
     def replayed(self, body: dict[str, JSON]) -> Iterator[dict[str, JSON]]:
-        begun = {**body, "status": "in_progress", "output": [], "usage": None}
-        yield {"type": "response.created", "sequence_number": 0, "response": begun}
-        yield {"type": f"response.{body['status']}", "sequence_number": 1, "response": body}
+        events = _Events(body["id"])
+        begun: dict[str, JSON] = {"status": "in_progress", "output": [], "usage": None, "error": None}
+        for kind in _BEGINNING:
+            yield events.next(kind, response={**body, **begun, "incomplete_details": None})
+        for item in body["output"]:
+            piece = _piece(item)
+            for told in (PieceBegun(piece), PieceGrew(piece, piece.text), PieceEnded(piece)):
+                yield from events.of(told)
+        yield events.next(f"response.{body['status']}", response=body)
 
 
 class ResponseEvents:
@@ -87,106 +93,113 @@ class ResponseEvents:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._pieces = Pieces()
-        self._number = -1
+        self._events = _Events(run.id)
 
     def begin(self) -> Iterator[dict[str, JSON]]:
-        for kind in ("response.created", "response.in_progress"):
-            yield self._event(kind, response=response(self._run, None))
+        for kind in _BEGINNING:
+            yield self._events.next(kind, response=response(self._run, None))
 
     def feed(self, event: Event) -> Iterator[dict[str, JSON]]:
         for told in self._pieces.feed(event):
-            yield from self._piece(told)
+            yield from self._events.of(told)
         if (more := extension(event)) is not None:
-            yield {**more, "sequence_number": self._next()}
+            yield self._events.next(**more)
 
     def end(self, outcome: Outcome) -> Iterator[dict[str, JSON]]:
         for told in self._pieces.end():
-            yield from self._piece(told)
-        yield self._event(f"response.{outcome.status}", response=response(self._run, outcome))
+            yield from self._events.of(told)
+        yield self._events.next(f"response.{outcome.status}", response=response(self._run, outcome))
 
-    def _piece(self, told: Told) -> Iterator[dict[str, JSON]]:
+
+class _Events:
+    """The events of one response's stream, numbered from 0."""
+
+    def __init__(self, response: str) -> None:
+        """`response` is its id."""
+        self._response = response
+        self._number = -1
+
+    def next(self, type: str, **fields: JSON) -> dict[str, JSON]:
+        """The event that comes now."""
+        self._number += 1
+        return {"type": type, "sequence_number": self._number, **fields}
+
+    def of(self, told: Told) -> Iterator[dict[str, JSON]]:
+        """What tells of a piece that began, grew or ended."""
         match told:
             case PieceBegun(piece):
                 yield from self._begun(piece)
             case PieceGrew(piece, delta) if piece.kind == "text":
-                yield self._event(
-                    "response.output_text.delta",
-                    **self._place(piece),
-                    content_index=0,
-                    delta=delta,
-                    logprobs=[],
+                place = self._place(piece)
+                yield self.next(
+                    "response.output_text.delta", **place, content_index=0, delta=delta, logprobs=[]
                 )
             case PieceGrew(piece, delta):
-                yield self._event(
-                    "response.reasoning_summary_text.delta",
-                    **self._place(piece),
-                    summary_index=0,
-                    delta=delta,
+                place = self._place(piece)
+                yield self.next(
+                    "response.reasoning_summary_text.delta", **place, summary_index=0, delta=delta
                 )
             case PieceEnded(piece):
                 yield from self._ended(piece)
 
     def _begun(self, piece: Piece) -> Iterator[dict[str, JSON]]:
-        item = {**_item(self._run.id, piece, "in_progress"), **_EMPTY[piece.kind]}
-        yield self._event("response.output_item.added", output_index=piece.index, item=item)
+        place = self._place(piece)
+        item = {**_item(self._response, piece), "status": "in_progress", **_EMPTY[piece.kind]}
+        yield self.next("response.output_item.added", output_index=piece.index, item=item)
         if piece.kind == "text":
-            yield self._event(
-                "response.content_part.added", **self._place(piece), content_index=0, part=_text_part("")
-            )
+            yield self.next("response.content_part.added", **place, content_index=0, part=_text_part(""))
         else:
-            yield self._event(
-                "response.reasoning_summary_part.added",
-                **self._place(piece),
-                summary_index=0,
-                part={"type": "summary_text", "text": ""},
-            )
+            part = {"type": "summary_text", "text": ""}
+            yield self.next("response.reasoning_summary_part.added", **place, summary_index=0, part=part)
 
     def _ended(self, piece: Piece) -> Iterator[dict[str, JSON]]:
         place, text = self._place(piece), piece.text
         if piece.kind == "text":
-            yield self._event("response.output_text.done", **place, content_index=0, text=text, logprobs=[])
-            yield self._event("response.content_part.done", **place, content_index=0, part=_text_part(text))
+            yield self.next("response.output_text.done", **place, content_index=0, text=text, logprobs=[])
+            yield self.next("response.content_part.done", **place, content_index=0, part=_text_part(text))
         else:
             part = {"type": "summary_text", "text": text}
-            yield self._event("response.reasoning_summary_text.done", **place, summary_index=0, text=text)
-            yield self._event("response.reasoning_summary_part.done", **place, summary_index=0, part=part)
-        item = _item(self._run.id, piece, "completed")
-        yield self._event("response.output_item.done", output_index=piece.index, item=item)
+            yield self.next("response.reasoning_summary_text.done", **place, summary_index=0, text=text)
+            yield self.next("response.reasoning_summary_part.done", **place, summary_index=0, part=part)
+        item = _item(self._response, piece)
+        yield self.next("response.output_item.done", output_index=piece.index, item=item)
 
     def _place(self, piece: Piece) -> dict[str, JSON]:
-        return {"item_id": _item_id(self._run.id, piece), "output_index": piece.index}
-
-    def _event(self, kind: str, **fields: JSON) -> dict[str, JSON]:
-        return {"type": kind, "sequence_number": self._next(), **fields}
-
-    def _next(self) -> int:
-        self._number += 1
-        return self._number
+        return {"item_id": _item_id(self._response, piece), "output_index": piece.index}
 
 
-def _output(run: Run) -> list[OutputItem]:
-    return [_item(run.id, piece, "completed") for piece in run.pieces.all if not piece.void]
-
-
+_BEGINNING = ("response.created", "response.in_progress")
 _EMPTY: dict[str, dict[str, JSON]] = {"text": {"content": []}, "thinking": {"summary": []}}
 
 
-def _item(run: str, piece: Piece, status: ItemStatus) -> OutputItem:
+def _output(run: Run) -> list[OutputItem]:
+    return [_item(run.id, piece) for piece in run.pieces.all if not piece.void]
+
+
+def _item(response: str, piece: Piece) -> OutputItem:
+    id, status = _item_id(response, piece), _status(piece)
     if piece.kind == "thinking":
         summary: list[SummaryText] = [{"type": "summary_text", "text": piece.text}]
-        return {"id": _item_id(run, piece), "type": "reasoning", "summary": summary, "status": status}
-    return {
-        "id": _item_id(run, piece),
-        "type": "message",
-        "role": "assistant",
-        "status": status,
-        "content": [_text_part(piece.text)],
-    }
+        return {"id": id, "type": "reasoning", "summary": summary, "status": status}
+    content = [_text_part(piece.text)]
+    return {"id": id, "type": "message", "role": "assistant", "status": status, "content": content}
 
 
-def _item_id(run: str, piece: Piece) -> str:
+def _status(piece: Piece) -> ItemStatus:
+    return "completed" if piece.whole else "incomplete"
+
+
+def _item_id(response: str, piece: Piece) -> str:
     kind = "msg" if piece.kind == "text" else "rs"
-    return f"{kind}_{run.removeprefix('resp_')}_{piece.index}"
+    return f"{kind}_{response.removeprefix('resp_')}_{piece.index}"
+
+
+def _piece(item: dict[str, JSON]) -> Piece:
+    """What an item was made from: the way back from `_item`."""
+    index, whole = int(item["id"].rpartition("_")[2]), item["status"] == "completed"
+    if item["type"] == "reasoning":
+        return Piece("thinking", index, [item["summary"][0]["text"]], whole=whole)
+    return Piece("text", index, [item["content"][0]["text"]], whole=whole)
 
 
 def _text_part(text: str) -> OutputText:

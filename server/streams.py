@@ -57,12 +57,16 @@ async def tell(run: Run, form: Form, send: Send, *, silence: float, after: int =
 
 
 async def tell_again(shelved: Shelved, form: Form, send: Send, *, after: int) -> None:
-    """Send a stream of an answer of which only the one object is left."""
+    """Send a stream of an answer of which only the one object is left.
+
+    It may have fewer events than the first one had: its last one is told whatever the client had of that.
+    """
     await begin_stream(send, {"x-session-id": shelved.session})
     body = shelved.body or {}
-    await send_body(
-        send, _frames(form, form.replayed(body.get("response", body)), after) + form.last, more=False
-    )
+    *told, last = form.replayed(body.get("response", body))
+    if last.get("sequence_number", after + 1) <= after:
+        last = {**last, "sequence_number": after + 1}
+    await send_body(send, _frames(form, [*told, last], after) + form.last, more=False)
 
 
 def _frames(form: Form, objects: Iterable[Mapping[str, JSON]], after: int) -> bytes:

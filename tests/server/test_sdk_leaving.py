@@ -123,6 +123,7 @@ def test_a_background_response_can_be_cancelled(tmp_path: Path) -> None:
         assert delta.delta == BEGUN
         cancelled = client.responses.cancel(begun.id)
         assert (cancelled.status, cancelled.output_text) == ("cancelled", BEGUN)
+        assert [item.to_dict()["status"] for item in cancelled.output] == ["incomplete"]
         assert cancelled.usage is not None
         call = interrupted(here, str(begun.to_dict()["session_id"]))
         assert cancelled.usage.input_tokens == call["usage"]["input_tokens"]

@@ -131,6 +131,7 @@ def test_an_answer_that_was_cut_is_incomplete_and_says_why(client: openai.OpenAI
     assert answer.incomplete_details is not None
     assert answer.incomplete_details.reason == "max_output_tokens"
     assert answer.output_text == "A lo"
+    assert [item.to_dict()["status"] for item in answer.output] == ["incomplete"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -145,14 +146,45 @@ def test_a_response_can_be_looked_up_as_it_was_answered(client: openai.OpenAI, *
 
 
 def test_a_response_can_be_streamed_again_from_where_it_was_left(client: openai.OpenAI) -> None:
+    first = list(client.responses.create(model="cachet", input="How much?", stream=True))
+    assert first[0].type == "response.created"
+    id = first[0].response.id
+    whole = list(client.responses.retrieve(id, stream=True))
+    begun = ["response.created", "response.in_progress"]
+    assert [event.type for event in whole] == [*begun, *THINKING, *TEXT, *TEXT, "response.completed"]
+    assert [item.to_dict() for item in done(whole)] == [item.to_dict() for item in done(first)]
+    for after in (2, len(whole) - 2, len(first) + 10):
+        rest = list(client.responses.retrieve(id, stream=True, starting_after=after))
+        assert [event.type for event in rest] == [event.type for event in whole[after + 1 :] or whole[-1:]]
+        assert rest[0].sequence_number == after + 1
+        assert rest[-1].to_dict()["response"] == first[-1].to_dict()["response"]
+
+
+def test_the_sdk_s_own_streaming_reads_a_response_that_is_over(client: openai.OpenAI) -> None:
     answer = client.responses.create(model="cachet", input="How much?")
-    whole = list(client.responses.retrieve(answer.id, stream=True))
-    rest = list(client.responses.retrieve(answer.id, stream=True, starting_after=0))
-    assert [event.type for event in whole] == ["response.created", "response.completed"]
-    assert [event.sequence_number for event in rest] == [1]
-    last = rest[0]
-    assert last.type == "response.completed"
-    assert last.response.output_text == "I look.Seven."
+    with client.responses.stream(response_id=answer.id) as stream:
+        told = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        final = stream.get_final_response()
+    assert told == ["I look.", "Seven."]
+    assert final.to_dict(exclude_unset=False)["usage"] == answer.to_dict(exclude_unset=False)["usage"]
+
+
+def test_an_idempotent_stream_that_is_asked_for_again_says_the_same(client: openai.OpenAI) -> None:
+    once = {"Idempotency-Key": "say-it-twice"}
+    first, again = (
+        list(client.responses.create(model="cachet", input="How much?", stream=True, extra_headers=once))
+        for _ in range(2)
+    )
+    said, said_again = (
+        "".join(event.delta for event in each if event.type == "response.output_text.delta")
+        for each in (first, again)
+    )
+    assert said == said_again == "I look.Seven."
+    assert first[-1].to_dict()["response"] == again[-1].to_dict()["response"]
+
+
+def done(events: list[Any]) -> list[Any]:
+    return [event.item for event in events if event.type == "response.output_item.done"]
 
 
 def test_a_removed_response_is_gone_and_its_session_stays(client: openai.OpenAI, shop: Door) -> None:
