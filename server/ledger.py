@@ -101,6 +101,8 @@ class Ledger:
 
 
 def _calls(home: Path) -> Iterator[CallLine]:
+    """Each call once: a session that could not be removed after all has its calls in both places."""
+    known: set[str] = set()
     for journal in (*Catalog(home).journals(), home / "server" / REMOVED):
         for line in skim(journal, _CALL):
             if b'"client"' not in line:
@@ -109,5 +111,6 @@ def _calls(home: Path) -> Iterator[CallLine]:
                 record = decode(line)
             except ValueError:
                 continue
-            if isinstance(record, CallLine):
+            if isinstance(record, CallLine) and record.id not in known:
+                known.add(record.id)
                 yield record

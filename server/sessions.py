@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -60,7 +61,7 @@ class Sessions:
         """The key's sessions, the one used last first; `limit` and `after` turn the pages."""
         limit, after = LIMIT.read(request), AFTER.read(request)
         key = client(request)
-        found = self._service.finder.journals(key, self._service.workspace(key))
+        found = partial(self._service.finder.journals, key, self._service.workspace(key))
         page, more = await asyncio.to_thread(_page, found, limit, after)
         told: SessionList = {
             "object": "list",
@@ -75,8 +76,7 @@ class Sessions:
         """One session with its live conversation."""
         journal = await self._journal(request)
         told = await asyncio.to_thread(summary, journal)
-        conversation = rehydrate((await asyncio.to_thread(read, journal)).records)
-        messages = [_message(message) for message in conversation.state.messages]
+        messages = await asyncio.to_thread(_live, journal)
         whole: SessionWithMessages = {**_session(told), "messages": messages}
         return JSONResponse(whole)
 
@@ -143,18 +143,24 @@ class Sessions:
         return await asyncio.to_thread(self._service.finder.journal, key, self._service.workspace(key), id)
 
     def _remove(self, journal: Path) -> None:
-        self._service.ledger.keep(journal)
-        Catalog(self._service.finder.home).remove(journal)
+        Catalog(self._service.finder.home).remove(journal, first=self._service.ledger.keep)
         self._service.shelf.forget_session(journal.stem)
 
 
-def _page(journals: Iterable[Path], limit: int, after: str) -> tuple[list[SessionSummary], bool]:
-    """So many sessions, those behind `after` unless that is empty, and whether more follow."""
-    rest = iter(journals)
+def _page(
+    journals: Callable[[], Iterator[Path]], limit: int, after: str
+) -> tuple[list[SessionSummary], bool]:
+    """So many sessions, those behind `after` unless that is empty, and whether more follow. Blocks."""
+    rest = journals()
     if after and not any(path.stem == after for path in rest):
         raise bad_request("There is no session of the id in after.", "after")
     found = [*islice(rest, limit + 1)]
     return [summary(path) for path in found[:limit]], len(found) > limit
+
+
+def _live(journal: Path) -> list[SessionMessage]:
+    """The live conversation of a session. Blocks."""
+    return [_message(message) for message in rehydrate(read(journal).records).state.messages]
 
 
 def _session(told: SessionSummary) -> Session:

@@ -61,24 +61,24 @@ class Turns:
 
     async def retrieve(self, request: Request) -> ASGIApp:
         """A response as it stands; with `stream=true` as its events, those after `starting_after`."""
-        run, shelved = await self._find(request)
+        found = await self._find(request)
         stream, after = STREAM.read(request), STARTING_AFTER.read(request)
         if stream == "true":
-            return Replayed(ResponseForm(), run or shelved, silence=self._service.silence, after=after)
-        return JSONResponse(response(run, run.outcome) if run else _body(shelved))
+            return Replayed(ResponseForm(), found, silence=self._service.silence, after=after)
+        return JSONResponse(_body(found) if isinstance(found, Shelved) else response(found, found.outcome))
 
     async def cancel(self, request: Request) -> Response:
         """Stop a response that is at work; one that is over is answered as it ended."""
-        run, shelved = await self._find(request)
-        if run is None:
-            return JSONResponse(_body(shelved))
+        run = await self._find(request)
+        if isinstance(run, Shelved):
+            return JSONResponse(_body(run))
         run.cancel()
         return JSONResponse(response(run, await run.ended()))
 
     async def delete(self, request: Request) -> Response:
         """Forget a response. Its session stays, and what it was billed."""
-        run, _ = await self._find(request)
-        if run is not None:
+        run = await self._find(request)
+        if isinstance(run, Run):
             run.cancel()
             await run.ended()
         id = _path_id(request)
@@ -98,15 +98,17 @@ class Turns:
         )
         return TurnAnswer(self._service, form, ask)
 
-    async def _find(self, request: Request) -> tuple[Run | None, Shelved]:
+    async def _find(self, request: Request) -> Run | Shelved:
         """A response of this client's, under way or kept. Raises ApiError."""
         whose, id = client(request).id, _path_id(request)
-        found = await asyncio.to_thread(self._service.shelf.by_id, whose, id)
-        run = self._service.running(whose, id)
-        kept = found is not None and (run is not None or _body(found))
-        if found is None or not kept or not id.startswith("resp_"):
-            raise not_found(f"There is no response {id!r}.", code="response_not_found")
-        return run, found
+        if id.startswith("resp_"):
+            # Runs first: one that ends while the shelf is read was not over when it was read there.
+            if (run := self._service.running(whose, id)) is not None:
+                return run
+            found = await asyncio.to_thread(self._service.shelf.by_id, whose, id)
+            if found is not None and _body(found):
+                return found
+        raise not_found(f"There is no response {id!r}.", code="response_not_found")
 
 
 def client(request: Request) -> ClientKey:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,15 +115,18 @@ class Catalog:
             f"No session has the id or title {text!r}. To list the sessions: agent sessions list"
         )
 
-    def remove(self, path: Path) -> None:
+    def remove(self, path: Path, *, first: Callable[[Path], None] | None = None) -> None:
         """Delete a session's journal, its checkpoints, and the kept files that only these held.
 
+        `first` is called with the path once nobody else can write it, and removes nothing where it raises.
         Raises JournalBusy while a process writes it, NoSuchSession for a file that is none of ours.
         """
         if path.resolve().parent.parent != (self.home / "sessions").resolve():
             raise NoSuchSession(f"{path} is not one of Cachet's own sessions; delete it yourself.")
         project = Path(summary(path).cwd or Path.cwd())
         with Journal.open(path):
+            if first is not None:
+                first(path)
             path.unlink()
         with suppress(CheckpointError):
             remove_session(self.home, project, path.stem)
