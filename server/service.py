@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +15,10 @@ from weakref import WeakValueDictionary
 from agent.settled import settled
 from checkpoint.types import CheckpointError
 from providers.errors import CachetError
-from providers.types import ModelRef
 from server.admission import Admission, Slot
 from server.asked import Asked
 from server.briefing import briefing, with_untold_images
-from server.errors import unavailable
+from server.errors import not_found, unavailable
 from server.finder import Finder, Place
 from server.form import Form
 from server.idempotency import Claims
@@ -161,9 +161,13 @@ class Service:
         async with AsyncExitStack() as held:
             slot = held.enter_context(self._admission.admit(ask.key))
             place = await asyncio.to_thread(self.finder.find, ask.key, self.workspace(ask.key), ask.asked)
-            if place is not None:
-                await held.enter_async_context(self.lock(place.session))
-            session = await self._opened(ask, place, model, slot)
+            setup = self._limited(self.setup(ask.key), ask.asked, slot)
+            if place is None:
+                session = await begin.start(setup, model or self.models.default)
+            else:
+                session = await self._gone_on(
+                    place, setup, Switch(model=model, effort=ask.asked.effort), held
+                )
             if place is None or session.id != place.session:
                 await held.enter_async_context(self.lock(session.id))  # nobody else knows it yet
             held.push_async_callback(_closed, session)
@@ -182,17 +186,23 @@ class Service:
         if self._closing:
             raise unavailable("The server is stopping. Ask again when it is back.", retry_after=5)
 
-    async def _opened(self, ask: Ask, place: Place | None, model: ModelRef | None, slot: Slot) -> Session:
-        setup = self._limited(self.setup(ask.key), ask.asked, slot)
-        if place is None:
-            return await begin.start(setup, model or self.models.default)
-        switch = Switch(model=model, effort=ask.asked.effort)
-        session = await begin.resume(setup, place.journal, switch=switch)
-        if place.message in ("", session.head):
-            return session
-        # The conversation went on since: this is another branch of it.
-        await session.close()
-        return await begin.fork(setup, place.journal, switch=switch, at=place.message)
+    async def _gone_on(self, place: Place, setup: Setup, switch: Switch, held: AsyncExitStack) -> Session:
+        """The session of this place, its lock added to what is `held`; or a branch of it, from the place on.
+
+        That is where it is at work on another turn, or took one since.
+        """
+        at_work = any(run.session.id == place.session and not run.over for run in self._runs.values())
+        if not (place.message and at_work):
+            async with AsyncExitStack() as here:
+                await here.enter_async_context(self.lock(place.session))
+                if not place.journal.exists():  # removed while this waited
+                    raise not_found(f"There is no session {place.session!r}.", code="session_not_found")
+                session = await _opened(begin.resume(setup, place.journal, switch=switch))
+                if place.message in ("", session.head):
+                    held.push_async_exit(here.pop_all())
+                    return session
+                await _closed(session)
+        return await _opened(begin.fork(setup, place.journal, switch=switch, at=place.message))
 
     def _limited(self, setup: Setup, asked: Asked, slot: Slot) -> Setup:
         parameters = setup.parameters
@@ -243,6 +253,16 @@ class Service:
             body=body if asked.store or ask.token else None,
         )
         await asyncio.to_thread(self.shelf.put, shelved)
+
+
+async def _opened(opening: Coroutine[None, None, Session]) -> Session:
+    """The session that is being opened. Where that is cancelled, it is closed: nobody else would do it."""
+    task = asyncio.ensure_future(opening)
+    try:
+        return await settled(task)
+    except asyncio.CancelledError:
+        await _closed(task.result())
+        raise
 
 
 async def _closed(session: Session) -> None:

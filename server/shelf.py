@@ -28,6 +28,7 @@ create table if not exists runs (
 );
 create index if not exists by_chain on runs (client, workspace, chain, created);
 create index if not exists by_session on runs (session);
+create index if not exists by_age on runs (created);
 create index if not exists by_token on runs (client, token);
 """
 _COLUMNS = "id, client, workspace, session, message, chain, token, request, created, status, body"
@@ -73,7 +74,7 @@ class Shelf:
         self._base.executescript(_TABLES)
 
     def put(self, run: Shelved) -> None:
-        """Keep this run, in place of what was known of it before."""
+        """Keep this run, in place of what was known of it before; and forget those that are too old."""
         body = "" if run.body is None else json.dumps(run.body, ensure_ascii=False)
         row = (
             run.id,
@@ -90,6 +91,7 @@ class Shelf:
         )
         with self._one:
             self._base.execute(f"insert or replace into runs ({_COLUMNS}) values ({_marks(row)})", row)
+        self.prune(run.created)
 
     def by_id(self, client: str, id: str) -> Shelved | None:
         return self._first("client = ? and id = ?", client, id)

@@ -185,6 +185,23 @@ def test_after_a_stopped_run_the_session_goes_on(tmp_path: Path) -> None:
         assert len(here.sessions()) == 1
 
 
+def test_branches_of_one_response_go_side_by_side(tmp_path: Path) -> None:
+    with telling(tmp_path) as (here, upstream), here.sdk() as client:
+        upstream.go_on.set()
+        first = client.responses.create(model="cachet", input="Tell.")
+        upstream.go_on.clear()
+        begun = [
+            client.responses.create(
+                model="cachet", input="Go on.", previous_response_id=first.id, background=True
+            )
+            for _ in range(3)
+        ]
+        for each in begun:  # each is at work before any other has ended
+            *_, delta = _until_a_word(client, each.id)
+            assert delta.delta == BEGUN
+        assert len(here.sessions()) == 3
+
+
 def _until_a_word(client: openai.OpenAI, id: str) -> list[Any]:
     """The events of a response up to its first word."""
     heard = []
