@@ -81,7 +81,7 @@ def test_a_run_that_ends_within_the_grace_is_told_to_its_end(person: Program, te
 
 
 @pytest.mark.parametrize(
-    ("grace", "signals"), [("0", [TERM]), ("30", [INT, INT])], ids=["no-grace", "a-second-signal"]
+    ("grace", "signals"), [("0", [TERM]), ("600", [INT, INT])], ids=["no-grace", "a-second-signal"]
 )
 def test_a_run_beyond_the_grace_is_journalled_as_interrupted(
     person: Program, grace: str, signals: list[signal.Signals]
