@@ -16,6 +16,7 @@ from agent.events import CheckpointMade, Event, ToolStarted, TurnFinished
 from agent.permissions import Mode, PermissionAnswer, PermissionRequest
 from checkpoint.types import CheckpointError
 from providers.errors import BudgetReached, KeyRefused
+from providers.scripted import ScriptedProvider
 from providers.types import ModelRef, ToolResult
 from sessions import begin
 from sessions.journal import JournalBusy
@@ -146,12 +147,57 @@ async def test_undo_takes_back_the_last_turn_only(tmp_path: Path) -> None:
     await again.close()
 
 
+async def test_a_rewind_that_is_stopped_takes_back_files_and_conversation_all_the_same(
+    tmp_path: Path,
+) -> None:
+    made = setup(tmp_path)
+    model = script(tmp_path, use(("bash", {"command": "echo 1 > one.txt"})), say("first"))
+    session = await begin.start(made, model)
+    await tell(session, "a")
+    going = asyncio.create_task(session.rewind(0))
+    await asyncio.sleep(0)
+    going.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await going
+    assert not (made.workspace.root / "one.txt").exists()
+    assert session.state.messages == []
+    await session.close()
+
+
 async def test_there_is_nothing_to_undo_in_an_empty_conversation(tmp_path: Path) -> None:
     session = await begin.start(setup(tmp_path), script(tmp_path, say("x")))
     await tell(session, "a")
     await session.undo()
     with pytest.raises(CheckpointError):
         await session.undo()
+    await session.close()
+
+
+class Lingering(ScriptedProvider):
+    """Takes for ever to close."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("scripted", folder)
+        self.closing = asyncio.Event()
+
+    async def aclose(self) -> None:
+        self.closing.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_switch_that_is_stopped_leaves_no_session_on_a_provider_that_was_closed(
+    tmp_path: Path,
+) -> None:
+    first, second = Lingering(tmp_path), ScriptedProvider("scripted", tmp_path)
+    opened = iter([first, second])
+    made = setup(tmp_path, providers=lambda name, encoder="": next(opened))
+    session = await begin.start(made, script(tmp_path, say("one")))
+    going = asyncio.create_task(session.switch(Switch(model=script(tmp_path, say("two"), name="two.json"))))
+    await first.closing.wait()
+    going.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await going
+    assert session.provider is second
     await session.close()
 
 
@@ -334,8 +380,8 @@ async def test_a_resume_that_is_cancelled_leaves_the_journal_to_others(tmp_path:
     await session.close()
     asyncio.get_running_loop().set_default_executor(thread := OneThread())
     resuming = asyncio.create_task(begin.resume(setup(tmp_path), session.path))
-    await asyncio.sleep(0)
-    thread.begun.wait()
+    while not thread.begun.is_set():  # noqa: ASYNC110  a thread sets it, and may only be awaited by turns
+        await asyncio.sleep(0)
     resuming.cancel()
     thread.may.set()
     with pytest.raises(asyncio.CancelledError):

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from providers.types import ModelRef
 from sessions import begin
 from sessions.journal import read
 from sessions.rehydrate import rehydrate
 from sessions.session import Session
 from sessions.setup import Limits
+from sessions.switch import Switch
 from tests.sessions.test_cachebook import LONG, MODEL, given, serving, told
 from tests.support.anthropic_server import AnthropicServer, text
+from tests.support.loopback import Reply
 from tests.support.script import say, script
 from tests.support.setups import setup
 
@@ -143,3 +149,23 @@ async def test_what_is_gone_is_not_written_again_for_nobody(tmp_path: Path) -> N
         assert not await again.warming.keep()
         await again.close()
         assert len(server.requests) == 1
+
+
+async def test_a_switch_of_the_model_books_first_what_is_on_its_way(tmp_path: Path) -> None:
+    asked = threading.Event()
+
+    def answers() -> Iterator[Any]:
+        yield (text("one"),)
+        asked.set()
+        yield Reply(mute=True)
+
+    with AnthropicServer(answers()) as server:
+        session = await opened(tmp_path, server)
+        await told(session, LONG)
+        keeping = asyncio.create_task(session.warming.keep())
+        await asyncio.to_thread(asked.wait, 30)
+        await session.switch(Switch(model=ModelRef("anthropic", "claude-opus-4-5")))
+        booked = session.calls[-1]
+        await asyncio.gather(keeping, return_exceptions=True)
+        await session.close()
+    assert (booked.purpose, booked.outcome, booked.model) == ("warm", "cancelled", str(MODEL))
