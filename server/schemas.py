@@ -18,6 +18,9 @@ Role: TypeAlias = Literal["system", "developer", "user", "assistant"]
 Id: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """The form of every id here; nothing else reaches a path."""
 
+MOST = 10_000
+"""Messages, or parts of one: reading them holds up everybody else's streams."""
+
 Words: TypeAlias = Annotated[str, Field(max_length=2_000_000)]
 """Text of at most so many characters."""
 
@@ -59,7 +62,7 @@ class InputImagePart(_Body):
 Part: TypeAlias = Annotated[
     TextPart | RefusalPart | ImageUrlPart | InputImagePart, Field(discriminator="type")
 ]
-Content: TypeAlias = Words | list[Part]
+Content: TypeAlias = Words | Annotated[list[Part], Field(max_length=MOST)]
 
 
 class ChatMessage(_Body):
@@ -84,7 +87,7 @@ class ChatRequest(Unsupported):
     """`POST /v1/chat/completions`."""
 
     model: str = Field(MODEL, max_length=200)
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MOST)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: int | None = None
@@ -116,6 +119,12 @@ class Reasoning(_Body):
     effort: str | None = None
 
 
+Metadata: TypeAlias = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
+]
+"""A client's own notes on a response, as few and as short as OpenAI allows."""
+
+
 class ConversationRef(_Body):
     id: Id
 
@@ -128,7 +137,7 @@ class ResponsesRequest(Unsupported):
     """`POST /v1/responses`."""
 
     model: str = Field(MODEL, max_length=200)
-    input: Words | list[Item]
+    input: Words | Annotated[list[Item], Field(max_length=MOST)]
     instructions: Words | None = None
     previous_response_id: Id | None = None
     conversation: Id | ConversationRef | None = None
@@ -138,7 +147,7 @@ class ResponsesRequest(Unsupported):
     max_output_tokens: int | None = Field(None, ge=1)
     reasoning: Reasoning | None = None
     text: TextFormat | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Metadata | None = None
     prompt: Any = None
 
 
