@@ -42,6 +42,7 @@ class Compaction:
         self._recorder = recorder
         self.usage = Usage()
         self._answer: AssistantTurn | None = None
+        self._calls: list[str] = []
 
     async def events(self, room: Room, reason: str, keep: str = "") -> AsyncGenerator[Event]:
         """Ask for a summary and let it take the conversation's place.
@@ -111,6 +112,8 @@ class Compaction:
         try:
             async with aclosing(call.events()) as events:
                 async for event in events:
+                    if isinstance(event, CallFinished):
+                        self._calls.append(event.report.id)
                     if isinstance(event, CallFinished | Retrying):
                         yield event
         finally:
@@ -141,7 +144,9 @@ class Compaction:
         request = self._state.request(self._rig.prefix)
         after = room.tokens(request)
         anew = room.tokens_of(request, request.messages)
-        return Compacted(before=room.filled, after=after, anew=anew, shortened=shortened)
+        return Compacted(
+            before=room.filled, after=after, anew=anew, shortened=shortened, calls=(*self._calls,)
+        )
 
     def _request(self, messages: tuple[Message, ...]) -> Request:
         return Request(prefix=self._rig.prefix, messages=messages)

@@ -93,6 +93,8 @@ class Compacted:
     """Those of them that no cache can hold: all behind system prompt and tools."""
     shortened: bool
     """Whether the conversation had to be shortened to be read at all, so that no cache could serve it."""
+    calls: tuple[str, ...] = ()
+    """Ids of the calls that asked for the summary, those that failed or gave none too."""
     cost: float | None = None
     """US dollars for the summary; None where no price is known."""
     anew_cost: float | None = None

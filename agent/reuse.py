@@ -80,11 +80,9 @@ class CacheRecord:
         self._break = "rewound"
 
     def add(self, call: Sent, chain: Sequence[str] = ()) -> None:
-        """Book an answered call whose messages had these digests."""
-        for digest in chain:
-            if digest in self._used:
-                self._used[digest] = call.started
-        self._used[call.digest] = call.started
+        """Book an answered call whose messages had these digests. Of two at once either may come first."""
+        for digest in (call.digest, *(digest for digest in chain if digest in self._used)):
+            self._used[digest] = max(call.started, self._used.get(digest, call.started))
         self.sent.append(call)
         self._break = ""
 

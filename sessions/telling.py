@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from agent.events import CacheMissed, CallFinished, Compacted
 from providers.pricing import Rates
+from sessions.bill import cost_of
 from sessions.outlook import Outlook
 from sessions.records import CallLine
 
@@ -28,6 +29,6 @@ def priced(
 
     `next_call` is what the next call would find; of the messages that the summary left it finds nothing.
     """
-    made = next((call for call in reversed(calls) if call.purpose == "compaction"), None)
+    made = cost_of(call for call in calls if call.id in event.calls)
     anew = replace(next_call, prompt=event.anew, held=0)
-    return replace(event, cost=made.cost if made else None, anew_cost=anew.cost(rates, time.time()))
+    return replace(event, cost=made.exact, anew_cost=anew.cost(rates, time.time()))

@@ -51,6 +51,12 @@ def test_a_first_call_misses_nothing() -> None:
     assert CacheRecord().miss(PREFIX, said("a"), 0.0, usage(written=900)) is None
 
 
+def test_of_two_calls_at_once_the_later_one_says_until_when_an_entry_lives() -> None:
+    first = (said("a"), usage(written=900), 0.0)
+    later, earlier = (said("a", "b"), usage(read=900, written=50), 200.0), (said("a"), usage(read=900), 100.0)
+    assert record(first, later, earlier).expires(PREFIX, said("a"), 300.0) == 500.0
+
+
 def test_an_entry_that_expired_is_named_with_how_long_nobody_came() -> None:
     past = record((said("a"), usage(written=900), 0.0))
     missed = past.miss(PREFIX, said("a", "b"), 420.0, usage(written=950))

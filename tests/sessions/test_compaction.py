@@ -366,12 +366,16 @@ async def test_a_model_that_calls_tools_is_asked_once_more_and_nothing_is_run(tm
         made = facing(server, tmp_path)
         session = await begin.start(made, CLAUDE)
         await tell(session, "Hi")
-        await compact(session)
+        (told,) = of(await compact(session), Compacted)
         await session.close()
         assert not (made.workspace.root / "made.txt").exists()
         assert is_summary(session.state.messages[0])
         assert "Let me write." not in session.state.messages[0].text
         assert [call.purpose for call in session.calls] == ["main", "compaction", "compaction"]
+        asked, again = (call.cost for call in session.calls[1:])
+        assert asked is not None
+        assert again is not None
+        assert told.cost == pytest.approx(asked + again)
 
 
 async def test_a_model_that_gives_no_summary_twice_leaves_everything_as_it_was(tmp_path: Path) -> None:
