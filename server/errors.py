@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import math
+import sqlite3
 from typing import Any
 
 from agent.harmless import harmless
@@ -168,6 +169,8 @@ def api_error(error: BaseException) -> ApiError:
             message = "A newer version of Cachet wrote this session: it may be read, not continued here."
             return conflict(message, code="session_read_only")
         case OSError(errno=int(number)) if number in FULL:
+            return _full()
+        case sqlite3.Error(sqlite_errorcode=sqlite3.SQLITE_FULL):
             return _full()
         case JournalError() | CheckpointError():
             return _full() if _for_want_of_space(error) else _kept_in_vain(error)

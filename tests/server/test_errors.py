@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import inspect
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import openai
@@ -274,3 +276,13 @@ def test_a_session_that_is_written_elsewhere_is_busy(tmp_path: Path) -> None:
     told = api_error(caught.value)
     assert (told.status, told.retry_after) == (409, 1)
     assert str(tmp_path) not in told.message
+
+
+def test_a_book_that_can_grow_no_more_is_a_full_disk() -> None:
+    with closing(sqlite3.connect(":memory:")) as base:
+        base.execute("create table kept (text)")
+        base.execute("pragma max_page_count = 2")
+        with pytest.raises(sqlite3.Error) as raised:
+            base.execute("insert into kept values (zeroblob(1000000))")
+    told = api_error(raised.value)
+    assert (told.status, told.code) == (507, "disk_full")
