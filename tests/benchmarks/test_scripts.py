@@ -13,6 +13,8 @@ from benchmarks.cache.scripts import SCRIPTS, read
 from benchmarks.cache.server import Say
 from benchmarks.cache.stage import Stage, stage
 
+pytestmark = pytest.mark.slow
+
 ALLOWED = {
     "compaction": {"compaction"},
     "model switch": {"model switch"},

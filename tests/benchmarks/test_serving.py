@@ -19,6 +19,8 @@ from benchmarks.server.upstream import FIRST_WORD, USAGE, Connection, Mode, Upst
 from tests.support.loopback import LoopbackServer, Reply, sse
 from tests.support.openai_server import chunk
 
+pytestmark = pytest.mark.slow
+
 RUN = Path(__file__).resolve().parents[2] / "benchmarks" / "server" / "run.py"
 SMALL = (
     "--streams",

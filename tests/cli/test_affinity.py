@@ -11,6 +11,8 @@ from tests.support.openai_server import OpenAIServer
 from tests.support.program import Program, program_in
 from tests.support.responses_server import ResponsesServer, said
 
+pytestmark = pytest.mark.slow
+
 LONG = "word " * 2000
 KEY = "sk-test-0123456789abcdef"
 

@@ -17,6 +17,8 @@ from tests.support.program import Program, Ran, path_with, program_in
 from tests.support.script import say, script, use
 from tests.support.wires import OLLAMA, OPENAI, Sent, Wire
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "sessions"
 HELD_TO_MODES = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 """Before a program: root without the right to pass over permissions."""

@@ -22,6 +22,8 @@ from tests.support.loopback import Recorded
 from tests.support.program import Program, Ran, program_in
 from tests.support.wires import ANTHROPIC, BUCKETS, KEY, OLLAMA, OPENAI, RESPONSES, WIRES, Bill, Sent, Wire
 
+pytestmark = pytest.mark.slow
+
 PLAYED = [
     pytest.param(wire, id=wire.name, marks=() if wire in (ANTHROPIC, OPENAI) else pytest.mark.slow)
     for wire in WIRES

@@ -15,6 +15,8 @@ from tests.support.program import Program, program_in
 from tests.support.script import say, script, use
 from tests.support.wires import ANTHROPIC
 
+pytestmark = pytest.mark.slow
+
 WANTED = 600
 """Tokens that each answer would have if it may."""
 

@@ -13,6 +13,8 @@ from tests.support.anthropic_server import AnthropicServer, text
 from tests.support.program import AGENT, Program, program_in
 from tests.support.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 SONNET = "anthropic/claude-sonnet-4-5"
 LONG = "word " * 3000
 

@@ -12,6 +12,8 @@ from tests.support.loopback import Recorded, Reply, sse
 from tests.support.openai_server import OpenAIServer, answer, usage
 from tests.support.program import Program, program_in
 
+pytestmark = pytest.mark.slow
+
 SONNET = "anthropic/claude-sonnet-4-5"
 
 

@@ -9,6 +9,8 @@ import pytest
 from tests.support.played import Cli, cli_in
 from tests.support.script import say, use
 
+pytestmark = pytest.mark.slow
+
 USAGE = {"input_tokens": 10, "output_tokens": 5, "cache_read_tokens": 80, "cache_write_tokens": 10}
 
 

@@ -25,6 +25,8 @@ from tests.support.played import Cli, cli_in
 from tests.support.program import AGENT, program_in
 from tests.support.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:

@@ -12,6 +12,8 @@ from tests.support.anthropic_server import AnthropicServer, text, thinking
 from tests.support.program import AGENT, Program, program_in
 from tests.support.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 SONNET = "anthropic/claude-sonnet-5-5"
 
 

@@ -16,6 +16,8 @@ from tests.support.speakers import KEY, MUTE, SPEAKERS, Speaker
 from tests.support.terminal import Terminal
 from tests.support.wires import OPENAI
 
+pytestmark = pytest.mark.slow
+
 STALL = 0.05
 """Seconds, doubled five times: the last attempt has more than a second and a half."""
 BUSY = {"retry-after": "60"}

@@ -10,6 +10,8 @@ import pytest
 from tests.support.played import Cli, cli_in
 from tests.support.script import say, use
 
+pytestmark = pytest.mark.slow
+
 OLD = {
     "messages": [
         {"role": "user", "content": "hello"},

@@ -12,6 +12,8 @@ from cli.stats import day
 from tests.support.played import Cli, cli_in
 from tests.support.script import say
 
+pytestmark = pytest.mark.slow
+
 CACHED = {"input_tokens": 10, "output_tokens": 5, "cache_read_tokens": 80, "cache_write_tokens": 10}
 
 

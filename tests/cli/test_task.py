@@ -7,8 +7,12 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.support.program import program_in
 from tests.support.script import say, script, use
+
+pytestmark = pytest.mark.slow
 
 JOB = ("task", {"description": "the search", "prompt": "search"})
 

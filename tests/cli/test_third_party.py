@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.program import Program, program_in
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = '''
 """A model that knows nothing of caching: it looks once into the folder, then says what it was asked."""
 

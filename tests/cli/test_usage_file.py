@@ -14,6 +14,8 @@ import pytest
 from tests.support.program import Program, program_in
 from tests.support.script import say, script, use
 
+pytestmark = pytest.mark.slow
+
 FULL = {
     "input_tokens": 10,
     "output_tokens": 9,

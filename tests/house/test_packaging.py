@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.script import say, script
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("providers", "agent", "checkpoint", "sessions", "cli", "server")
 

@@ -13,6 +13,8 @@ from tests.support.program import AGENT, Program, program_in
 from tests.support.script import say, script, use
 from tests.support.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 NASTY = "\x1b]52;c;QQ==\x07\x1b[31m\x9b5m\u202eevil"
 """A clipboard write, a colour, the same in one C1 character, and text from right to left."""
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")

@@ -57,6 +57,8 @@ from tests.support.bedrock_server import (
 from tests.support.calls import TOOL, called, cancelled, message, played, request, result
 from tests.support.loopback import LoopbackServer, Recorded, Reply
 
+pytestmark = pytest.mark.slow
+
 ASKED = f"bedrock/{MODEL}"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG"}
 

@@ -9,6 +9,8 @@ import pytest
 
 from providers.weights import DownloadFailed, download, find_weights
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 

@@ -35,6 +35,8 @@ from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply
 from tests.support.script import say, script
 from tests.support.speakers import KEY, MUTE, SPEAKERS, Speaker
 
+pytestmark = pytest.mark.slow
+
 ARGUMENTS = '{"path":"ran","content":"x"}'
 STALL = 1.0
 """Seconds that a stalled call is given here: enough for a busy machine to send what comes before."""

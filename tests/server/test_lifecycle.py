@@ -17,6 +17,8 @@ from tests.support.script import say, script
 from tests.support.serveprogram import serving
 from tests.support.storyteller import BEGUN, MODEL, WHOLE, Storyteller
 
+pytestmark = pytest.mark.slow
+
 TERM, INT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGKILL
 
 

@@ -16,6 +16,8 @@ import pytest
 from tests.support.asgi import PATIENCE, Answer
 from tests.support.serving import UPSTREAM_KEY, AgentServer, Upstream, serving, words
 
+pytestmark = pytest.mark.slow
+
 NEVER = "20260101-000000-0000"
 """The id of a session that never was."""
 PATHS = [
