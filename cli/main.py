@@ -12,11 +12,10 @@ from typing import Annotated, NoReturn
 
 from typer import Argument, Context, Exit, Option, Typer
 
-from agent.permissions import Mode
 from cli.failure import ExitCode, UsageProblem, complain, exit_code, explain
 from cli.group import Agent
-from cli.options import CacheTtl, Options, with_options
-from providers.effort import Effort
+from cli.options import Options, with_options
+from cli.serving import Serving, with_serving
 
 app = Typer(
     cls=Agent,
@@ -348,83 +347,14 @@ def doctor_cache(
 
 
 @serve_app.callback()
-def serve(
-    ctx: Context,
-    model: Annotated[
-        list[str] | None,
-        Option(
-            "--model",
-            "-m",
-            metavar="PROVIDER/MODEL",
-            help="Clients may use it; repeatable.",
-        ),
-    ] = None,
-    cwd: Annotated[Path | None, Option("--cwd", "-C", metavar="DIR", help="Where its runs work.")] = None,
-    add_dir: Annotated[
-        list[Path] | None, Option(metavar="DIR", help="One more folder to work in; repeatable.")
-    ] = None,
-    permission_mode: Annotated[
-        Mode, Option(help="What goes through. Nobody is asked: ask means no.")
-    ] = Mode.PLAN,
-    allow_tool: Annotated[
-        list[str] | None, Option(metavar="TOOL", help="Let this tool run; repeatable.")
-    ] = None,
-    deny_tool: Annotated[
-        list[str] | None, Option(metavar="TOOL", help="Never run this tool; repeatable.")
-    ] = None,
-    effort: Annotated[Effort | None, Option(metavar="LEVEL", help="How hard it thinks.")] = None,
-    cache_ttl: Annotated[
-        CacheTtl | None, Option(help="How long the provider keeps the prompt cache.")
-    ] = None,
-    max_cost: Annotated[
-        float | None, Option(metavar="USD", min=0, help="Stop each run before it spends more.")
-    ] = None,
-    max_turns: Annotated[
-        int | None, Option(metavar="N", min=1, help="Stop each run after N model calls.")
-    ] = None,
-    host: Annotated[str, Option(help="The address to listen on; beyond this machine only if you say so.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, Option(min=0, max=65535, help="0 takes any that is free.")] = 8642,
-    allow_host: Annotated[
-        list[str] | None, Option(metavar="NAME", help="One more name it answers to; repeatable.")
-    ] = None,
-    allow_origin: Annotated[
-        list[str] | None, Option(metavar="URL", help="A web page that may send requests; repeatable.")
-    ] = None,
-    max_body: Annotated[int, Option(metavar="MIB", min=1, help="The largest request.")] = 32,
-    grace: Annotated[
-        int, Option(metavar="SECONDS", min=0, help="What runs have to finish when it stops.")
-    ] = 30,
-) -> None:
+@with_serving
+def serve(ctx: Context, serving: Serving) -> None:
     """The agent over HTTP, for any client that speaks OpenAI's API."""
     if ctx.invoked_subcommand is not None:
         return
-    from cli.serve import Serving, checked_origin
     from cli.serve import serve as start
 
-    options = Options(
-        cwd=cwd,
-        add_dir=add_dir,
-        permission_mode=permission_mode,
-        allow_tool=allow_tool,
-        deny_tool=deny_tool,
-        effort=effort,
-        cache_ttl=cache_ttl,
-        max_cost=max_cost,
-        max_turns=max_turns,
-    )
-    wish = Serving(
-        options=options,
-        models=tuple(model or ()),
-        host=host,
-        port=port,
-        allow_host=tuple(allow_host or ()),
-        allow_origin=tuple(map(checked_origin, allow_origin or ())),
-        max_body=max_body * 1024 * 1024,
-        grace=grace,
-    )
-    start(wish, os.environ)
+    start(serving, os.environ)
 
 
 class Period(StrEnum):

@@ -142,15 +142,20 @@ Result = TypeVar("Result")
 
 
 def with_options(command: Callable[..., Result]) -> Callable[..., Result]:
-    """The command with its parameter `options: Options` unfolded into one parameter for each field.
+    """The command with its parameter `options: Options` unfolded into one parameter for each field."""
+    return unfolded(command, "options", Options)
 
-    Typer reads a command's options from its signature; this keeps the shared ones in one place.
+
+def unfolded(command: Callable[..., Result], name: str, kind: type[Any]) -> Callable[..., Result]:
+    """The command with the parameter of this name, a dataclass, unfolded into one for each of its fields.
+
+    Typer reads a command's options from its signature; so they are declared in one place, as one value.
     """
-    hints = get_type_hints(Options, include_extras=True)
+    hints = get_type_hints(kind, include_extras=True)
     own = [
         parameter
         for parameter in inspect.signature(command, eval_str=True).parameters.values()
-        if parameter.name != "options"
+        if parameter.name != name
     ]
     shared = [
         inspect.Parameter(
@@ -159,16 +164,17 @@ def with_options(command: Callable[..., Result]) -> Callable[..., Result]:
             default=None if field.default is MISSING else field.default,
             annotation=hints[field.name],
         )
-        for field in fields(Options)
+        for field in fields(kind)
     ]
     names = {parameter.name for parameter in shared}
 
     @functools.wraps(command)
-    def unfolded(**given: Any) -> Result:
-        chosen = {name: value for name, value in given.items() if name in names}
-        return command(options=Options(**chosen), **{k: v for k, v in given.items() if k not in names})
+    def wide(**given: Any) -> Result:
+        chosen = {field: value for field, value in given.items() if field in names}
+        rest = {field: value for field, value in given.items() if field not in names}
+        return command(**{name: kind(**chosen)}, **rest)
 
     signature = inspect.Signature([*(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *shared])
-    vars(unfolded)["__signature__"] = signature
-    unfolded.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-    return unfolded
+    vars(wide)["__signature__"] = signature
+    wide.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    return wide

@@ -6,37 +6,23 @@ import asyncio
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from agent.harmless import harmless
-from agent.permissions import Mode
 from cli import figures
 from cli.choose import choose, parse
 from cli.compose import compose
 from cli.failure import UsageProblem
 from cli.options import Options
 from cli.place import Place
+from cli.serving import Serving
 from providers.types import ModelRef
 from server.start import Settings, Started
 from server.start import serve as start
 from sessions.setup import Setup
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
-    """What a person chose for the server."""
-
-    options: Options
-    models: tuple[str, ...]
-    host: str
-    port: int
-    allow_host: tuple[str, ...]
-    allow_origin: tuple[str, ...]
-    max_body: int
-    """Bytes."""
-    grace: int
-    """Seconds."""
+MIB = 1024 * 1024
+"""Bytes."""
 
 
 def serve(wish: Serving, environ: Mapping[str, str]) -> None:
@@ -45,11 +31,12 @@ def serve(wish: Serving, environ: Mapping[str, str]) -> None:
 
 
 async def _serve(wish: Serving, environ: Mapping[str, str]) -> None:
-    place = Place.of(environ, wish.options.cwd)
+    origins = frozenset(map(checked_origin, wish.allow_origin or ()))
+    place = Place.of(environ, wish.cwd)
     loaded = place.configuration()
     for notice in loaded.notices:
         print(f"note: {harmless(notice)}", file=sys.stderr)
-    models = tuple(parse(text, "--model") for text in wish.models)
+    models = tuple(parse(text, "--model") for text in wish.model or ())
     if not models:
         models = (await choose(place, loaded.config, None),)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
@@ -60,9 +47,9 @@ async def _serve(wish: Serving, environ: Mapping[str, str]) -> None:
         models=models,
         host=wish.host,
         port=wish.port,
-        hosts=frozenset(name.lower() for name in wish.allow_host),
-        origins=frozenset(wish.allow_origin),
-        largest_body=wish.max_body,
+        hosts=frozenset(name.lower() for name in wish.allow_host or ()),
+        origins=origins,
+        largest_body=wish.max_body * MIB,
         grace=wish.grace,
     )
     await start(settings, lambda started: _announce(started, models, place.project, wish))
@@ -76,7 +63,7 @@ def _setup(options: Options, environ: Mapping[str, str], folder: Path) -> Setup:
 
 def _announce(started: Started, models: tuple[ModelRef, ...], project: Path, wish: Serving) -> None:
     print(f"Cachet serves {', '.join(map(str, models))} on {started.url}/v1")
-    print(f"It works in {project}, permission mode {wish.options.permission_mode or Mode.PLAN}.")
+    print(f"It works in {project}, permission mode {wish.permission_mode}.")
     if started.new_key is not None:
         key, secret = started.new_key
         print(f"Made the key {key.name}; it is shown only now, and its hash alone is kept:\n\n  {secret}\n")
