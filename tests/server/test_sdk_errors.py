@@ -258,3 +258,12 @@ def test_a_key_may_have_so_many_runs_at_once_and_no_more(tmp_path: Path) -> None
         first.close()
     assert raised.value.code == "concurrency_limit_exceeded"
     assert raised.value.response.headers["retry-after"] == "1"
+
+
+def test_a_failure_that_is_told_again_is_not_to_be_asked_for_again(shop: Door, client: openai.OpenAI) -> None:
+    body = {"model": named(client, "429.json"), "input": "Hello"}
+    first, again = (shop.http("POST", "/v1/responses", body, Idempotency_Key="once") for _ in range(2))
+    assert again.json() == first.json()
+    assert (first.status_code, again.status_code) == (429, 429)
+    assert first.headers["retry-after"] == "1"
+    assert again.headers["x-should-retry"] == "false"
