@@ -116,16 +116,18 @@ class Choice:
     """What an hour costs more, in uncached tokens."""
 
 
-def choose(
-    wish: Wish, habits: Habits, *, unkept: int, new: int, multiples: Multiples = Multiples()
-) -> Choice:
+ANTHROPIC = Multiples()
+"""What it publishes for most of its models; a cheaper read of some changes hardly any choice."""
+
+
+def choose(wish: Wish, habits: Habits, *, unkept: int, new: int) -> Choice:
     """The lifetime for the end of the call to be made now.
 
     `new` is how many tokens the call writes, `unkept` how many would be lost with an entry of five minutes:
     all since the last one of an hour that is alive, the new ones included.
     """
     chance = habits.chance
-    loss, dearer = multiples.write - multiples.read, multiples.write_1h - multiples.write
+    loss, dearer = ANTHROPIC.write - ANTHROPIC.read, ANTHROPIC.write_1h - ANTHROPIC.write
     again = min(dearer, loss * chance / (1 - chance)) if chance < 1 else dearer
     at_stake = chance * (loss + again) * unkept
     surcharge = dearer * new

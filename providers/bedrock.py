@@ -21,6 +21,7 @@ from providers.bedrock_faults import fault, refused_parts, said
 from providers.bedrock_messages import ENCODER, WIRE, request_body, sdk_arguments
 from providers.bedrock_usage import bedrock_usage
 from providers.call import Call, StreamedCall
+from providers.call_ids import taken_ids
 from providers.departure import sent
 from providers.endpoint import is_loopback, without_credentials
 from providers.errors import ConfigurationError, ProviderError
@@ -96,8 +97,9 @@ class Bedrock:
         self._left_out: dict[str, frozenset[str]] = {}
 
     def stream(self, request: Request) -> Call:
-        taken = frozenset(call.id for message in request.messages for call in message.tool_calls)
-        answer = ConverseAnswer(Origin(WIRE, self._endpoint, request.prefix.model.name), taken=taken)
+        answer = ConverseAnswer(
+            Origin(WIRE, self._endpoint, request.prefix.model.name), taken=taken_ids(request)
+        )
         return StreamedCall(request, partial(self._exchange, request, answer), answer)
 
     async def prepare(self) -> None:

@@ -11,10 +11,17 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
+from providers.types import Request
+
 CallId: TypeAlias = Callable[[str], str]
 
 AT_MOST_40, NINE_LETTERS = "short_call_ids", "nine_letter_call_ids"
 """Quirks: OpenAI takes at most 40 characters, Mistral exactly nine letters and digits."""
+
+
+def taken_ids(request: Request) -> frozenset[str]:
+    """The tool call ids that the conversation already uses."""
+    return frozenset(call.id for message in request.messages for call in message.tool_calls)
 
 
 def call_id_form(quirks: frozenset[str]) -> CallId:

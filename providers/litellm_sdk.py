@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from providers.call import Call, StreamedCall
+from providers.call_ids import taken_ids
 from providers.counts import count
 from providers.departure import sent
 from providers.endpoint import without_credentials
@@ -76,8 +77,7 @@ class LitellmSDK:
         self._left_out: dict[str, frozenset[str]] = {}
 
     def stream(self, request: Request) -> Call:
-        taken = frozenset(call.id for message in request.messages for call in message.tool_calls)
-        answer = LitellmAnswer(self._origin(request), provider=self.name, taken=taken)
+        answer = LitellmAnswer(self._origin(request), provider=self.name, taken=taken_ids(request))
         return StreamedCall(
             request,
             partial(self._exchange, request, answer),

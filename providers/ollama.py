@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from providers.call import Call, StreamedCall
+from providers.call_ids import taken_ids
 from providers.counts import count
 from providers.departure import traced
 from providers.effort import nearest
@@ -111,8 +112,9 @@ class OllamaProvider:
         """The context size that the last request for a model asked for, in tokens."""
 
     def stream(self, request: Request) -> Call:
-        taken = frozenset(call.id for message in request.messages for call in message.tool_calls)
-        answer = OllamaAccumulator(self._origin(request), provider=self.name, taken=taken, secret=self._key)
+        answer = OllamaAccumulator(
+            self._origin(request), provider=self.name, taken=taken_ids(request), secret=self._key
+        )
         return StreamedCall(request, lambda: self._open(request, answer), answer)
 
     async def prepare(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from providers.call_ids import taken_ids
 from providers.endpoint import endpoint_of
 from providers.openai_chunks import WIRE, ChatAccumulator
-from providers.openai_endpoint import OpenAIProvider, Wire, taken_ids
+from providers.openai_endpoint import OpenAIProvider, Wire
 from providers.openai_messages import ENCODER
 from providers.openai_request import optional_field, request_body
 from providers.openai_usage import openai_cached_read_tokens

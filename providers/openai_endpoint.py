@@ -256,11 +256,6 @@ class OpenAIProvider:
         return count(settings.get("n_ctx"))
 
 
-def taken_ids(request: Request) -> frozenset[str]:
-    """The tool call ids that the conversation already uses."""
-    return frozenset(call.id for message in request.messages for call in message.tool_calls)
-
-
 def _utf8(body: Body) -> bytes:
     """The body's JSON, each lone surrogate as `?`: it is not UTF-8, and no session should be stuck on one."""
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from providers.call_ids import taken_ids
 from providers.endpoint import endpoint_of
 from providers.openai_client import RESPONSES as PATH
-from providers.openai_endpoint import OpenAIProvider, Wire, taken_ids
+from providers.openai_endpoint import OpenAIProvider, Wire
 from providers.openai_responses_events import WIRE, ResponseAccumulator
 from providers.openai_responses_messages import ENCODER
 from providers.openai_responses_request import refused_field, request_body

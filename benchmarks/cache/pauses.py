@@ -9,9 +9,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from agent.lifetimes import LONG, SHORT, Habits, Multiples, Wish, choose
-
-RATES = Multiples()
+from agent.lifetimes import ANTHROPIC, LONG, SHORT, Habits, Wish, choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class Account:
         new = self.end - hit
         choice = choose(self.wish, self.habits, unkept=self.end - kept, new=new)
         hour = choice.lifetime == "1h"
-        self.cost += hit * RATES.read + new * (RATES.write_1h if hour else RATES.write)
+        self.cost += hit * ANTHROPIC.read + new * (ANTHROPIC.write_1h if hour else ANTHROPIC.write)
         life = LONG if hour else SHORT
         self.entries[self.end] = (life, self.now + life)
 
