@@ -161,7 +161,10 @@ def api_error(error: BaseException) -> ApiError:
         case ConfigurationError():
             return _of_configuration(error)
         case BudgetReached():
-            return budget_spent(str(error))
+            return budget_spent(
+                "The run stopped at its limit: what your key, or the server, lets one run spend. "
+                "What was said by then is in the session; a request that goes on with it has its own limit."
+            )
         case JournalBusy() | TurnUnderWay():
             message = "The session is at work on another turn. Wait for its end, or start another session."
             return conflict(message, retry_after=1, code="session_busy")

@@ -286,3 +286,10 @@ def test_a_book_that_can_grow_no_more_is_a_full_disk() -> None:
             base.execute("insert into kept values (zeroblob(1000000))")
     told = api_error(raised.value)
     assert (told.status, told.code) == (507, "disk_full")
+
+
+def test_a_limit_of_the_command_line_is_told_without_the_words_of_the_command_line() -> None:
+    told = api_error(BudgetReached("$0.2 of --max-cost $0.3 is spent. Go on with: agent resume s1"))
+    assert (told.status, told.code) == (429, "insufficient_quota")
+    assert "--max-cost" not in told.message
+    assert "agent resume" not in told.message
