@@ -126,6 +126,7 @@ async def _resumed(setup: Setup, path: Path, journal: Journal, switch: Switch) -
         cache=_cache_book(setup, old),
         left=old.prefix if prefix != old.prefix else None,
         seen=old.seen,
+        untold=old.untold,
     )
     if answers := _interrupted(old):
         await session.adopt(answers)
@@ -157,6 +158,7 @@ def _new(
         cache=_cache_book(setup, old),
         left=old.prefix if old and prefix != old.prefix else None,
         seen=old.seen if old else None,
+        untold=old.untold if old else (),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -15,11 +16,14 @@ from providers.types import Text
 class Preface:
     """The texts that wait for the next prompt. They wait on until a message with them is recorded."""
 
-    def __init__(self, workspace: Workspace, home: Path, redactor: Redactor) -> None:
+    def __init__(
+        self, workspace: Workspace, home: Path, redactor: Redactor, waiting: Iterable[str] = ()
+    ) -> None:
+        """`waiting` are texts that an earlier process left to be told."""
         self._workspace = workspace
         self._home = home
         self._redactor = redactor
-        self._waiting: list[str] = []
+        self._waiting = [*waiting]
         self._told = 0
         """How many of these stand before the prompt that is being sent."""
 

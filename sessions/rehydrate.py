@@ -22,6 +22,7 @@ from sessions.records import (
 )
 from sessions.seen import versions_seen
 from sessions.traffic import Reached, Traffic, traffic
+from sessions.untold import untold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,8 @@ class Conversation:
     notes: tuple[NoteLine, ...]
     seen: Mapping[Path, tuple[int, int]]
     """The files that the live conversation has seen: which version of each (`sessions.seen`)."""
+    untold: tuple[str, ...]
+    """What the model must still be told before the next prompt."""
     dangling: tuple[ToolCall, ...]
     """Calls at the conversation's end that still need a result before anything can be sent."""
     repairs: tuple[str, ...]
@@ -103,6 +106,7 @@ def rehydrate(records: Iterable[Record]) -> Conversation:
         rules=tuple(rule for note in notes if (rule := _rule(note))),
         notes=notes,
         seen=versions_seen(note for note in notes if note.parent in told),
+        untold=untold(lines, tree.summaries),
         dangling=live.dangling,
         repairs=live.repairs,
         tree=tree,

@@ -14,6 +14,7 @@ from sessions.keeper import Keeper, Rewound
 from sessions.milestones import Milestones
 from sessions.preface import Preface
 from sessions.rehydrate import Conversation, rehydrate
+from sessions.untold import TOPIC
 
 
 class Reversal:
@@ -58,14 +59,19 @@ class Reversal:
         if files:
             self._milestones.files_moved()
         if files and not conversation:
-            self._preface.add(f"[The person brought the files back to how they were at checkpoint {number}.]")
+            await self._tell(f"[The person brought the files back to how they were at checkpoint {number}.]")
         if conversation and not files:
-            self._preface.add(
+            await self._tell(
                 f"[The person took the conversation back to checkpoint {number}; the files stayed.]"
             )
         if files != conversation:
             await self._milestones.reached(f"/rewind {number} --{'files' if files else 'conversation'}")
         return rewound
+
+    async def _tell(self, text: str) -> None:
+        """Tell the model before the next prompt, in whichever process that is."""
+        await self._chronicle.note(TOPIC, text)
+        self._preface.add(text)
 
     async def _cut_after(self, message: str | None, reason: str) -> None:
         """Move the conversation's end, and read back from the journal what is live then."""

@@ -72,6 +72,7 @@ class Session:
         cache: CacheBook | None = None,
         left: Prefix | None = None,
         seen: Versions | None = None,
+        untold: tuple[str, ...] = (),
     ) -> None:
         self._setup = setup
         self.id = session_id
@@ -88,7 +89,7 @@ class Session:
         self._scratch = setup.home.resolve() / "scratch" / session_id
         self._gate = Gate(setup, replace(policy, readable=(*policy.readable, self._scratch)), chronicle)
         redactor = Redactor.of(setup.environ, setup.secrets)
-        self._preface = Preface(setup.workspace, setup.home, redactor)
+        self._preface = Preface(setup.workspace, setup.home, redactor, untold)
         self._lane = MainLane(
             dialogue=self._dialogue,
             chronicle=chronicle,
