@@ -10,7 +10,7 @@ TOPIC = "untold"
 
 
 def untold(lines: Iterable[Record], summaries: frozenset[str]) -> tuple[str, ...]:
-    """The notes that no prompt has followed, in order. Messages whose ids are in `summaries` are no prompts."""
+    """The notes that no prompt has followed, in order. Messages with ids in `summaries` are no prompts."""
     waiting: list[str] = []
     for line in lines:
         match line:
