@@ -30,6 +30,6 @@ class Rig:
     retry: Retry = field(default_factory=Retry)
     purpose: Purpose = "main"
     answer_tokens: int | None = None
-    """The most tokens of one answer in the main conversation, below what the prefix says; None for just that."""
+    """The most tokens of one answer in the main conversation, below what the prefix says; None for that."""
     gauge: Gauge | None = None
     """How full the context window is. None: the conversation is never compacted by itself."""
