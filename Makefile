@@ -16,6 +16,9 @@ LITELLM_NEEDS := "aiohttp>=3.14.2" "fastuuid>=0.14" "filelock>=3.16.1" "httpx[ht
   "huggingface-hub>=0.34" "importlib-metadata>=8" "jinja2>=3.1.6" "jsonschema>=4" "pydantic-settings>=2.14.1" \
   "python-dotenv>=1" "pyyaml>=6.0.3" "tiktoken>=0.8" "tokenizers>=0.21"
 
+# Tests start many processes: each would compile all sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
 .PHONY: run test check bench bench-cache bench-server pictures clean
@@ -28,13 +31,13 @@ test: $(DEV)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(PY) -m pytest -n 2 --dist worksteal
+	$(PY) -m pytest -n 3 --dist worksteal
 
 check: $(DEV)  ## the everyday part, under 90 seconds
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PY) -m pytest -n 2 --dist worksteal -m "not slow and not engine and not terminal"
+	$(PY) -m pytest -n 3 --dist worksteal -m "not slow and not engine and not terminal"
 
 bench: $(DEV)
 	$(PY) benchmarks/startup.py

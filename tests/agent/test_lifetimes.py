@@ -9,6 +9,8 @@ import pytest
 from agent.lifetimes import LONG, SHORT, Habits, Pauses, choose, learned
 from benchmarks.cache.pauses import Step, bill, regret
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "sessions_before",

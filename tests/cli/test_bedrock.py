@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.bedrock_server import MODEL, BedrockServer, text, tool_use
 from tests.support.program import program_in
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_turn_on_bedrock_is_booked_as_it_was_billed_and_audited(tmp_path: Path) -> None:

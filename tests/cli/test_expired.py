@@ -12,6 +12,8 @@ from tests.support.anthropic_server import AnthropicServer, text
 from tests.support.program import AGENT, Program, program_in
 from tests.support.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 SONNET = "anthropic/claude-sonnet-4-5"
 MUCH, LITTLE = "word " * 17_000, "word " * 9_000
 HOURS = 7200.0

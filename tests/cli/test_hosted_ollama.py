@@ -12,6 +12,8 @@ from providers.types import Origin
 from tests.support.ollama_server import MODEL, OllamaServer, end, line, ndjson
 from tests.support.program import program_in
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("told", "cost"), [({}, 0.0), ({"remote_host": "https://ollama.com:443"}, None)])
 def test_a_call_that_ran_elsewhere_has_no_known_cost(

@@ -18,6 +18,8 @@ from tests.support.openai_server import OpenAIServer, answer, usage
 from tests.support.program import Program, Ran, program_in
 from tests.support.wires import KEY
 
+pytestmark = pytest.mark.slow
+
 MODEL = ModelRef("openai", "gpt-6.1-sol")
 LONG = {
     "cached_tokens": 0,

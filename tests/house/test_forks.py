@@ -17,7 +17,10 @@ from tests.support.program import program_in
 from tests.support.script import say, script
 from tests.support.start import run, start
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="runs are not forked here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="runs are not forked here"),
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOKS_ROUND = """

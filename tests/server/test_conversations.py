@@ -22,6 +22,8 @@ from tests.support.program import program_in
 from tests.support.script import say, script
 from tests.support.wires import KEY
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Counted]:

@@ -16,6 +16,8 @@ from tests.support.clients import Door, door
 from tests.support.script import say, script
 from tests.support.storyteller import BEGUN, MODEL, WHOLE, Storyteller
 
+pytestmark = pytest.mark.slow
+
 CURL = shutil.which("curl")
 ENDPOINTS: dict[str, Any] = {
     "/v1/chat/completions": {"model": "cachet", "messages": [{"role": "user", "content": "Tell."}]},

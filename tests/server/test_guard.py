@@ -21,6 +21,8 @@ from server.guard import Guard, Identified, bearer
 from server.keys import ClientKey, KeyRing
 from tests.support.asgi import PATIENCE, Answer, Served, read_answer, served
 
+pytestmark = pytest.mark.slow
+
 LARGEST = 1000
 FOREIGN_HOSTS = [
     *("evil.example", "127.0.0.1.evil.example", "evil.example:127.0.0.1", "localhost.evil.example"),

@@ -15,6 +15,8 @@ from tests.support.counting import Counted, counted
 from tests.support.openai_server import refusal
 from tests.support.storyteller import BEGUN, MODEL, WHOLE, Storyteller
 
+pytestmark = pytest.mark.slow
+
 ONCE = {"Idempotency-Key": "order-1"}
 MESSAGES: list[Any] = [{"role": "user", "content": "Hello"}]
 

@@ -11,6 +11,8 @@ import pytest
 from tests.support.clients import Door, door
 from tests.support.script import say, script
 
+pytestmark = pytest.mark.slow
+
 SAID = {"role": "user", "content": "a"}
 PART = {"type": "input_text", "text": "a"}
 MANY = 10_001

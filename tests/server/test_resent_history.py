@@ -14,6 +14,8 @@ from tests.support.counting import Counted, counted
 from tests.support.loopback import sse
 from tests.support.openai_server import answer, chunk, usage
 
+pytestmark = pytest.mark.slow
+
 LS: Any = (("c1", "ls", {}),)
 
 

@@ -14,6 +14,8 @@ import pytest
 from tests.support.clients import Door, door
 from tests.support.storyteller import BEGUN, MODEL, WHOLE, Storyteller
 
+pytestmark = pytest.mark.slow
+
 ASKED: list[Any] = [{"role": "user", "content": "Tell me a story."}]
 
 

@@ -13,6 +13,8 @@ import pytest
 from tests.support.clients import Door, door
 from tests.support.script import say, script
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Door]:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,8 @@ from sessions.rehydrate import rehydrate
 from sessions.session import Session
 from tests.support.script import say, script, use
 from tests.support.setups import setup
+
+pytestmark = pytest.mark.slow
 
 USAGE = {"input_tokens": 3, "cache_read_tokens": 40, "cache_write_tokens": 5, "output_tokens": 2}
 ANSWER = say("an answer", **USAGE)

@@ -30,6 +30,8 @@ from tests.support.setups import setup
 from tests.support.thinkers import ANTHROPIC, THINKERS, Thinker
 from tests.support.wires import Sent
 
+pytestmark = pytest.mark.slow
+
 NEXT = set(pairwise([*THINKERS, THINKERS[0]]))
 """Each once before and once after another: these pairs are tried every day."""
 PAIRS = [
