@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from agent.warming import MARGIN
 from sessions.session import Session
 
 LOOK = 1.0
@@ -37,10 +36,8 @@ class KeepWarm:
         """Keep the entry alive for as long as that pays; then the person may find it cold."""
         while (plan := await session.warming.plan(time.time())) is not None and plan.verdict.worth:
             await _until(plan.at)
-            if time.time() >= plan.at + MARGIN:
-                return  # the machine slept: the entry is gone, and nobody knows whether its person is back
             if not await session.warming.keep():
-                return
+                return  # it failed; or the machine slept past the entry's end, and there is nothing to keep
             self._changed()
 
 

@@ -162,14 +162,3 @@ def test_a_failure_is_booked_and_nothing_is_said(tmp_path: Path) -> None:
         ("warm", False),
         ("main", True),
     ]
-
-
-def test_a_machine_that_slept_past_the_end_sends_nothing(tmp_path: Path) -> None:
-    with away(tmp_path, (text("two"),)) as person:
-        person.wait(50)
-        person.chat.wait_for("cold")
-        person.chat.enter("on")
-        person.chat.wait_for("two")
-        person.chat.press("ctrl-d")
-        person.chat.wait_exit()
-    assert [call["purpose"] for call in person.calls()] == ["main", "main"]
