@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from checkpoint.types import CheckpointError
+from cli import figures
 from cli.approval import Approval
 from cli.attach import attach
 from cli.commands import COMMANDS, find
@@ -206,8 +207,8 @@ async def _session(opening: Opening, setup: Setup) -> Session:
 
 
 def _resumed(session: Session) -> str:
-    turns = session.state.turn_count
-    return f"Resumed {session.id}: {session.title or f'{turns} turns'}, {session.model}"
+    what = session.title or figures.plural(session.state.turn_count, "turn")
+    return f"Resumed {session.id}: {what}, {session.model}"
 
 
 async def _warm_up() -> None:

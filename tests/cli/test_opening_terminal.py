@@ -94,7 +94,7 @@ def test_resume_without_a_name_offers_the_folders_sessions(place: Place) -> None
     with place.agent("resume") as terminal:
         terminal.wait_for("1 turn", "the first question", "Go on with which?")
         terminal.type("1\r")
-        terminal.wait_for("Resumed")
+        terminal.wait_for("Resumed", ": 1 turn,")
         terminal.enter("the second question")
         terminal.wait_for("answer 2", "checkpoint 2")
 
