@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 
 from benchmarks.cache.server import Clock
 from tests.support.anthropic_server import AnthropicServer, refusal, text
-from tests.support.loopback import Recorded, Reply
 from tests.support.program import Program, program_in
 from tests.support.terminal import Terminal
 
@@ -23,21 +21,6 @@ CLOCKED = Path(__file__).parents[2] / "benchmarks" / "cache" / "clocked.py"
 SONNET = "anthropic/claude-sonnet-4-5"
 LONG = "word " * 3000
 MINUTE = 60.0
-PATIENCE = 30.0
-
-
-class Watched(AnthropicServer):
-    """Tells when a request came."""
-
-    def __init__(self, answers: Iterable[Any], clock: Clock) -> None:
-        self.replied = threading.Semaphore(0)
-        super().__init__(answers, now=clock.now)
-
-    def _reply(self, request: Recorded) -> Reply:
-        try:
-            return super()._reply(request)
-        finally:
-            self.replied.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +28,7 @@ class Away:
     """A chat whose person has asked once and is away."""
 
     agent: Program
-    server: Watched
+    server: AnthropicServer
     clock: Clock
     chat: Terminal
 
@@ -57,9 +40,11 @@ class Away:
         self.clock.advance(minutes * MINUTE)
 
     def warmed(self, times: int) -> None:
-        """Wait until so many requests came that keep the cache warm."""
-        while len(self.warmings) < times:
-            assert self.server.replied.acquire(timeout=PATIENCE), f"{len(self.warmings)} of {times} came"
+        """Wait until so many requests are booked that keep the cache warm: whoever types before ends one."""
+        self.chat.wait_until(lambda: self._booked() >= times, f"{times} requests that keep the cache warm")
+
+    def _booked(self) -> int:
+        return sum(call["purpose"] == "warm" for call in self.calls())
 
     def calls(self) -> list[Any]:
         return self.agent.lines("call")
@@ -68,7 +53,7 @@ class Away:
 @contextmanager
 def away(folder: Path, *answers: Any, words: tuple[str, ...] = ("--keep-warm",)) -> Iterator[Away]:
     clock = Clock(folder / "clock")
-    with Watched([(text("one"),), *answers], clock) as server:
+    with AnthropicServer([(text("one"),), *answers], now=clock.now) as server:
         agent = program_in(
             folder, ANTHROPIC_API_KEY="sk-test-0123456789abcdef", ANTHROPIC_BASE_URL=server.url
         )
