@@ -14,8 +14,8 @@ from typer import Argument, Context, Exit, Option, Typer
 
 from cli.failure import ExitCode, UsageProblem, complain, exit_code, explain
 from cli.group import Agent
-from cli.options import Options, with_options
-from cli.serving import Serving, with_serving
+from cli.options import Json, Options, with_options
+from cli.serve_command import serve_app
 
 app = Typer(
     cls=Agent,
@@ -33,12 +33,7 @@ app.add_typer(sessions_app, name="sessions", rich_help_panel="Sessions")
 app.add_typer(models_app, name="models", rich_help_panel="Set-up")
 doctor_app = Typer(invoke_without_command=True, help="Look for what is in the way; try a prompt cache.")
 app.add_typer(doctor_app, name="doctor", rich_help_panel="Set-up")
-serve_app = Typer(
-    invoke_without_command=True, help="The agent over HTTP, for any client that speaks OpenAI's API."
-)
 app.add_typer(serve_app, name="serve", rich_help_panel="Set-up")
-serve_keys_app = Typer(no_args_is_help=True, help="The keys that let clients in.")
-serve_app.add_typer(serve_keys_app, name="keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +43,6 @@ class Program:
     version: str
 
 
-Json = Annotated[bool, Option("--json", metavar="", help="Print JSON.")]
 WHICH_SESSION = "Id, its unique beginning, title, or a file's path."
 SessionWord = Annotated[str, Argument(metavar="SESSION", help=WHICH_SESSION)]
 MaybeSession = Annotated[str | None, Argument(metavar="SESSION", help=WHICH_SESSION)]
@@ -344,75 +338,6 @@ def doctor_cache(
     from cli.doctor_cache import diagnose
 
     return diagnose(model, yes=yes, as_json=as_json)
-
-
-@serve_app.callback()
-@with_serving
-def serve(ctx: Context, serving: Serving) -> None:
-    """The agent over HTTP, for any client that speaks OpenAI's API."""
-    if ctx.invoked_subcommand is not None:
-        return
-    from cli.serve import serve as start
-
-    start(serving, os.environ)
-
-
-class Period(StrEnum):
-    """How often a key's budget renews."""
-
-    DAY = "day"
-    MONTH = "month"
-    TOTAL = "total"
-
-
-@serve_keys_app.command("list")
-def serve_keys_list(as_json: Json = False) -> None:
-    """The keys and what each may do; never the secrets."""
-    from cli.home import home_folder
-    from cli.serve_keys import show_list
-
-    show_list(home_folder(os.environ), as_json=as_json)
-
-
-@serve_keys_app.command("add")
-def serve_keys_add(
-    name: Annotated[str, Argument(metavar="NAME", help="To tell it from others: laptop, dashboard.")],
-    workspace: Annotated[
-        Path | None, Option(metavar="DIR", help="Its runs work here; in the server's folder if left out.")
-    ] = None,
-    budget: Annotated[float | None, Option(metavar="USD", help="What it may spend in a period.")] = None,
-    period: Annotated[Period, Option(help="When the budget renews.")] = Period.MONTH,
-    concurrent: Annotated[int, Option(metavar="N", help="Runs at the same time.")] = 4,
-    per_minute: Annotated[int, Option(metavar="N", help="Requests a minute.")] = 60,
-    terminal_sessions: Annotated[
-        bool, Option("--terminal-sessions", metavar="", help="Let it see the terminal's sessions too.")
-    ] = False,
-) -> None:
-    """Make a key and print it, this once: only its hash is kept."""
-    from cli.home import home_folder
-    from cli.serve_keys import add
-
-    add(
-        home_folder(os.environ),
-        name,
-        workspace=workspace,
-        budget_usd=budget,
-        budget_period=period.value,
-        concurrent=concurrent,
-        per_minute=per_minute,
-        terminal_sessions=terminal_sessions,
-    )
-
-
-@serve_keys_app.command("remove")
-def serve_keys_remove(
-    key: Annotated[str, Argument(metavar="KEY", help="Its name or id.")],
-) -> None:
-    """Take a key away, at once also from a server that runs."""
-    from cli.home import home_folder
-    from cli.serve_keys import remove
-
-    remove(home_folder(os.environ), key)
 
 
 @app.command(rich_help_panel="Set-up")

@@ -32,6 +32,9 @@ class CacheTtl(StrEnum):
     LONG = "1h"
 
 
+Json = Annotated[bool, Option("--json", metavar="", help="Print JSON.")]
+"""What every command has that prints a list or figures."""
+
 SESSION = "The session"
 LIMITS = "Permissions and limits"
 HEADLESS = "Without a terminal (-p)"
