@@ -10,6 +10,10 @@ LARGEST = 10**15
 """Tokens. More is no count: nobody was ever billed for it, and sums of such numbers fit no float."""
 
 
+LARGEST_BILL = 1e12
+"""US dollars. More is no bill, whoever says so, and sums of such numbers fit no float either."""
+
+
 def count(value: JSON) -> int | None:
     """A token count, or None where the wire said nothing usable.
 

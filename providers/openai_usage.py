@@ -6,11 +6,10 @@ otherwise and say so nowhere, but their sums give them away: see `_read_prompt` 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from providers.counts import count, section
+from providers.counts import LARGEST_BILL, count, section
 from providers.openai_counts import Counts, odd_counts
 from providers.types import JSONObject, Usage
 
@@ -66,9 +65,9 @@ def openai_billed_cost(raw: JSONObject, provider: str = "") -> float | None:
 
     A bare `cost` counts only for a `provider` of `COSTS_IN_DOLLARS`, by its configured name.
     """
-    ticks = _money(raw.get("cost_in_usd_ticks"))
-    if ticks is not None:
-        return ticks / TICKS
+    charged = _money(raw.get("cost_in_usd_ticks"), per_dollar=TICKS)
+    if charged is not None:
+        return charged
     cost = _money(raw.get("cost"))
     marked = "cost_details" in raw or "is_byok" in raw
     if cost is None or not (marked or provider in COSTS_IN_DOLLARS):
@@ -171,12 +170,12 @@ def _usage(
     )
 
 
-def _money(value: object) -> float | None:
-    """An amount, or None where there is none: no bool, nothing negative, nothing infinite."""
+def _money(value: object, *, per_dollar: float = 1.0) -> float | None:
+    """US dollars, or None where there are none: no bool, nothing negative, nothing that nobody could pay."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        amount = float(value)
+        dollars = float(value) / per_dollar
     except (ValueError, OverflowError):
         return None
-    return amount if math.isfinite(amount) and amount >= 0 else None
+    return dollars if 0 <= dollars <= LARGEST_BILL else None

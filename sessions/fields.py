@@ -59,6 +59,11 @@ class Fields:
                 return None
         return value if type(value) is float and math.isfinite(value) else None
 
+    def dollars(self, key: str) -> float | None:
+        """US dollars; None where none are given, or fewer than 0, or more than anybody was ever billed."""
+        value = self.maybe_number(key)
+        return value if value is not None and 0 <= value <= counts.LARGEST_BILL else None
+
     def moment(self, key: str) -> float:
         """Seconds since the epoch; 0 where none are given, or what they say is in no calendar."""
         value = self.maybe_number(key) or 0.0

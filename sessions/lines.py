@@ -303,9 +303,9 @@ def _call(fields: Fields) -> CallLine:
         usage=read_usage(fields.object("usage")),
         raw_usage=fields.object("raw_usage"),
         estimated=fields.flag("estimated"),
-        cost=fields.maybe_number("cost"),
+        cost=fields.dollars("cost"),
         price=fields.maybe_text("price"),
-        uncached_cost=fields.maybe_number("uncached_cost"),
+        uncached_cost=fields.dollars("uncached_cost"),
         started=fields.moment("started"),
         duration=fields.number("duration"),
         time_to_first_token=fields.maybe_number("time_to_first_token"),
@@ -325,7 +325,7 @@ def _miss(fields: Fields) -> MissLine:
         detail=fields.text("detail"),
         expected=fields.count("expected"),
         read=fields.count("read"),
-        cost=fields.maybe_number("cost"),
+        cost=fields.dollars("cost"),
     )
 
 

@@ -197,6 +197,15 @@ def test_a_moment_of_no_calendar_is_told_by_when_its_line_was_written(
     assert row.at == pytest.approx(EPOCH, abs=0.01)
 
 
+@pytest.mark.parametrize("cost", [1e308, -5.0])
+def test_a_line_with_a_cost_that_nobody_was_ever_billed_has_an_unknown_one(home: Path, cost: float) -> None:
+    lines = [booked(f"c{number}", U, cost=cost, uncached_cost=cost) for number in range(2)]
+    write(journal_path(home, Path("/p/one"), "s3"), session("s3", cwd="/p/one"), lines)
+    total = summarise(collect(home), "session").total
+    assert (total.cost, total.cost_unknown_calls) == (pytest.approx(0.3), 3)
+    assert total.saved == pytest.approx(0.2)
+
+
 def test_unreadable_lines_are_passed_over(home: Path) -> None:
     path = next(home.glob("sessions/*/s2.jsonl"))
     path.write_bytes(b"\xff\n" + path.read_bytes() + b'{"kind":"call","id":')
