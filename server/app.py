@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp
 
 from server.accounts import Accounts
+from server.dismissal import dismiss
 from server.errors import INVALID, ApiError, api_error
 from server.guard import Guard, Identified
 from server.keys import KeyRing
@@ -33,7 +35,9 @@ def build(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        dismissing = asyncio.create_task(dismiss(service))
         yield
+        dismissing.cancel()
         await service.close()
 
     app = Starlette(

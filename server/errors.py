@@ -112,6 +112,11 @@ def unauthorized(message: str = "") -> ApiError:
     return ApiError(401, INVALID, "invalid_api_key", message or wanted)
 
 
+def key_removed() -> ApiError:
+    """401 for work that was under way when its key was taken away."""
+    return unauthorized("The key of this request was removed while it was at work. What was spent is booked.")
+
+
 def forbidden(message: str, code: str | None = None) -> ApiError:
     """403: the request was understood, and is not allowed."""
     return ApiError(403, INVALID, code, message)

@@ -96,6 +96,10 @@ class KeyRing:
         self._refresh()
         return self._keys
 
+    def holds(self, id: str) -> bool:
+        """Whether the key of that id is there, as the file is now."""
+        return any(key.id == id for key in self.keys)
+
     def authenticate(self, secret: str) -> ClientKey | None:
         """The key with this secret, as the file has it now. Which it is, or none, takes equally long."""
         self._refresh()

@@ -62,6 +62,7 @@ class Run:
         self._listeners: set[asyncio.Event] = set()
         self._task: asyncio.Task[None] | None = None
         self._unwanted = False
+        self._because: ApiError | None = None
 
     @property
     def model(self) -> ModelRef:
@@ -99,7 +100,7 @@ class Run:
         what was billed by then stays booked.
         """
         self._task = asyncio.current_task()
-        outcome = Outcome("cancelled") if self._unwanted else await self._turn(begin)
+        outcome = self._stopped() if self._unwanted else await self._turn(begin)
         try:
             with suppress(asyncio.CancelledError):  # it has ended already
                 await settled(before_end(outcome))
@@ -118,19 +119,25 @@ class Run:
                     self._tell(event)
                     await asyncio.sleep(0)  # a provider sends many at once: let the first be heard now
         except asyncio.CancelledError:
-            return Outcome("cancelled")
+            return self._stopped()
         except Exception as error:  # whatever it is, those who listen must hear of it
             self.fault = error
             return Outcome("failed", error=api_error(error))
         return _finished(finished)
 
-    def cancel(self) -> None:
-        """Stop it; it is over a moment later. One that hasn't begun won't. Asking again changes nothing."""
+    def cancel(self, because: ApiError | None = None) -> None:
+        """Stop it; it is over a moment later. One that hasn't begun won't. Asking again changes nothing.
+
+        It counts as cancelled by its client; or as failed, where it is stopped `because` of something else.
+        """
         if self._unwanted:
             return  # a second cancellation would tear off what the first one still writes
-        self._unwanted = True
+        self._unwanted, self._because = True, because
         if self._task is not None and not self.over:
             self._task.cancel()
+
+    def _stopped(self) -> Outcome:
+        return Outcome("failed", error=self._because) if self._because else Outcome("cancelled")
 
     def listen(self) -> Listener:
         return Listener(self)

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -18,11 +18,11 @@ from providers.errors import CachetError
 from server.admission import Admission, Slot
 from server.asked import Asked
 from server.briefing import briefing, with_untold_images
-from server.errors import not_found, unavailable
+from server.errors import key_removed, not_found, unavailable
 from server.finder import Finder, Place
 from server.form import Form
 from server.idempotency import Claims
-from server.keys import ClientKey
+from server.keys import ClientKey, KeyRing
 from server.ledger import Ledger
 from server.models import Models
 from server.run import Outcome, Run
@@ -60,6 +60,7 @@ class Service:
     def __init__(
         self,
         *,
+        ring: KeyRing,
         workspace: Path,
         workplaces: Workplaces,
         models: Models,
@@ -78,6 +79,7 @@ class Service:
         self.finder = finder
         self.shelf = shelf
         self.ledger = ledger
+        self._ring = ring
         self._workspace = workspace
         self._workplaces = workplaces
         self._admission = admission
@@ -99,9 +101,15 @@ class Service:
         """What a key's sessions are opened with. Raises ConfigurationError."""
         return replace(self._workplaces.setup(self.workspace(key)), client=key.id)
 
-    def lock(self, session: str) -> asyncio.Lock:
-        """Held while a session is at work here."""
-        return self._locks.setdefault(session, asyncio.Lock())
+    @asynccontextmanager
+    async def held(self, key: ClientKey, session: str) -> AsyncIterator[None]:
+        """The session is left alone until the block ends, for a key that is still there once it is free.
+
+        Raises ApiError, ConfigurationError.
+        """
+        async with self._lock(session):
+            self._check_key(key)
+            yield
 
     def running(self, client: str, id: str) -> Run | None:
         """A client's run that is under way; None where there is none."""
@@ -126,6 +134,13 @@ class Service:
             raise
         self._claims.settle(ask.key.id, ask.token, run)
         return run
+
+    def dismiss(self) -> None:
+        """Stop the runs of keys that are there no more. Raises ConfigurationError for a broken file."""
+        here = {key.id for key in self._ring.keys}
+        for run in list(self._runs.values()):
+            if run.client not in here:
+                run.cancel(key_removed())
 
     async def wind_down(self, grace: float, hurry: asyncio.Event) -> None:
         """Begin no run any more; stop those that are not over in `grace` seconds, or once `hurry` is set.
@@ -169,9 +184,10 @@ class Service:
                     place, setup, Switch(model=model, effort=ask.asked.effort), held
                 )
             if place is None or session.id != place.session:
-                await held.enter_async_context(self.lock(session.id))  # nobody else knows it yet
+                await held.enter_async_context(self._lock(session.id))  # nobody else knows it yet
             held.push_async_callback(_closed, session)
             self._check_open()  # it may have waited for long
+            self._check_key(ask.key)
             for text in briefing(ask.asked, place, session):
                 session.add_context(text)
             asked = with_untold_images(ask.asked, place)
@@ -186,6 +202,14 @@ class Service:
         if self._closing:
             raise unavailable("The server is stopping. Ask again when it is back.", retry_after=5)
 
+    def _check_key(self, key: ClientKey) -> None:
+        if not self._ring.holds(key.id):
+            raise key_removed()
+
+    def _lock(self, session: str) -> asyncio.Lock:
+        """Held while a session is at work here."""
+        return self._locks.setdefault(session, asyncio.Lock())
+
     async def _gone_on(self, place: Place, setup: Setup, switch: Switch, held: AsyncExitStack) -> Session:
         """The session of this place, its lock added to what is `held`; or a branch of it, from the place on.
 
@@ -194,7 +218,7 @@ class Service:
         at_work = any(run.session.id == place.session and not run.over for run in self._runs.values())
         if not (place.message and at_work):
             async with AsyncExitStack() as here:
-                await here.enter_async_context(self.lock(place.session))
+                await here.enter_async_context(self._lock(place.session))
                 if not place.journal.exists():  # removed while this waited
                     raise not_found(f"There is no session {place.session!r}.", code="session_not_found")
                 session = await _opened(begin.resume(setup, place.journal, switch=switch))

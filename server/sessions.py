@@ -83,7 +83,7 @@ class Sessions:
     async def delete(self, request: Request) -> Response:
         """Remove a session with its checkpoints. What it was billed stays in the key's usage."""
         journal = await self._journal(request)
-        async with self._service.lock(journal.stem):
+        async with self._service.held(client(request), journal.stem):
             await asyncio.to_thread(self._remove, journal)
         deleted: DeletedSession = {"id": journal.stem, "object": "session", "deleted": True}
         return JSONResponse(deleted)
@@ -106,7 +106,8 @@ class Sessions:
         """
         wanted = parsed(RewindRequest, await request.body())
         journal = await self._journal(request)
-        setup = self._service.setup(client(request))
+        key = client(request)
+        setup = self._service.setup(key)
         if wanted.files and not wanted.dry_run and setup.policy.mode not in (Mode.EDITS, Mode.AUTO):
             raise forbidden(
                 f"The server's permission mode is {setup.policy.mode}: files stay as they are. "
@@ -115,7 +116,7 @@ class Sessions:
             )
         if not wanted.files and not wanted.conversation:
             raise bad_request("Say what to bring back: files, conversation, or both.", "files")
-        async with self._service.lock(journal.stem):
+        async with self._service.held(key, journal.stem):
             session = await begin.resume(setup, journal)
             try:
                 plan = await session.preview_rewind(wanted.checkpoint) if wanted.files else None

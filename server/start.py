@@ -120,7 +120,7 @@ async def assemble(settings: Settings) -> Assembled:
     shelf = Shelf(settings.home)
     recovered = await asyncio.to_thread(recover, shelf, settings.home)
     await asyncio.to_thread(shelf.prune, time.time())
-    service = await _service(settings, shelf)
+    service = await _service(settings, ring, shelf)
     app = build(
         service,
         ring,
@@ -131,11 +131,12 @@ async def assemble(settings: Settings) -> Assembled:
     return Assembled(app, service, new_key, recovered)
 
 
-async def _service(settings: Settings, shelf: Shelf) -> Service:
+async def _service(settings: Settings, ring: KeyRing, shelf: Shelf) -> Service:
     workplaces = Workplaces(settings.compose)
     workplaces.setup(settings.workspace)  # what is wrong with it is told now, not to the first client
     ledger = await asyncio.to_thread(Ledger.read, settings.home)
     return Service(
+        ring=ring,
         workspace=settings.workspace,
         workplaces=workplaces,
         models=Models(settings.models, time.time()),

@@ -275,13 +275,15 @@ def test_a_body_over_the_limit_is_refused_with_or_without_a_key(server: AgentSer
         assert (large.status, large.code) == (413, "request_too_large")
 
 
-def test_a_removed_key_is_out_at_once_on_every_path(server: AgentServer) -> None:
-    leaver = server.key("leaver")
-    begun = server.ask("POST", "/v1/responses", {"input": "hold", "background": True}, key=leaver)
-    assert begun.status == 200
-    server.run("serve", "keys", "remove", "leaver")
-    for path in (f"/v1/responses/{begun.json['id']}", "/v1/sessions", "/v1/models", "/v1/usage"):
-        assert server.ask("GET", path, key=leaver).status == 401
+def test_a_removed_key_is_out_at_once_on_every_path_and_its_run_ends(tmp_path: Path) -> None:
+    with Upstream() as upstream, serving(tmp_path, upstream) as server:
+        leaver = server.key("leaver")
+        begun = server.ask("POST", "/v1/responses", {"input": "hold", "background": True}, key=leaver)
+        assert begun.status == 200
+        server.run("serve", "keys", "remove", "leaver")
+        for path in (f"/v1/responses/{begun.json['id']}", "/v1/sessions", "/v1/models", "/v1/usage"):
+            assert server.ask("GET", path, key=leaver).status == 401
+        assert upstream.client_left.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("id", ODD_IDS)
