@@ -357,7 +357,7 @@ async def test_what_is_no_event_stream_is_named() -> None:
 
 async def test_silence_in_the_middle_of_an_answer_is_a_stall() -> None:
     with BedrockServer([streamed(*answer(text("abcd"))[:3], hold=True)]) as server:
-        outcome = await played(at(server, stall_seconds=0.2), request(ASKED))
+        outcome = await played(at(server, stall_seconds=1.0), request(ASKED))
         assert await asyncio.to_thread(server.client_left.wait, 10)
     assert isinstance(outcome.error, Stalled)
     assert outcome.text == "abcd"

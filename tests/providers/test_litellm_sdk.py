@@ -165,9 +165,11 @@ async def test_a_name_without_its_provider_says_how_to_write_it() -> None:
 
 
 async def test_silence_in_the_middle_of_an_answer_is_a_stall() -> None:
-    with OpenAIServer([sse(chunk({"content": "hel"}), chunk({"content": "lo"}), hold=True)]) as server:
-        provider = at(server, "/v1", stall_seconds=0.5)
-        await provider.prepare()
+    whole = sse(chunk({"content": "hello"}), chunk({}, "stop"), openai_server.DONE)
+    half = sse(chunk({"content": "hel"}), chunk({"content": "lo"}), hold=True)
+    with OpenAIServer([whole, half]) as server:
+        await played(at(server, "/v1"), request(OPENAI))  # the library takes its time before it first sends
+        provider = at(server, "/v1", stall_seconds=1.0)
         outcome = await played(provider, request(OPENAI))
         assert await asyncio.to_thread(server.client_left.wait, 10)
     assert isinstance(outcome.error, Stalled)

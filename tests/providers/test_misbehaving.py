@@ -266,9 +266,9 @@ async def test_a_sign_of_life_is_a_byte_of_the_answer(wire: Speaker, tmp_path: P
 async def test_a_stall_names_who_was_silent_for_how_long_and_what_to_do(
     wire: Speaker, tmp_path: Path
 ) -> None:
-    made = await outcome(wire, MUTE, tmp_path, stall_seconds=0.05)
+    made = await outcome(wire, MUTE, tmp_path, stall_seconds=STALL)
     provider = wire.model.partition("/")[0]
-    assert str(made.error).startswith(f"{provider} sent nothing for 0.05 s, so the call was given up.")
+    assert str(made.error).startswith(f"{provider} sent nothing for 1 s, so the call was given up.")
     assert f"stall_seconds in [providers.{provider}]" in str(made.error)
 
 

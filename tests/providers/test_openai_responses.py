@@ -541,7 +541,7 @@ async def test_a_cut_after_the_last_event_loses_nothing(opened: Open) -> None:
 
 async def test_an_endpoint_that_falls_silent_is_noticed(opened: Open) -> None:
     outcome = await replayed(
-        opened, reply=sse(*began(), *streamed(0, said("Half")), hold=True), stall_seconds=0.2
+        opened, reply=sse(*began(), *streamed(0, said("Half")), hold=True), stall_seconds=1.0
     )
     assert isinstance(outcome.error, Stalled)
     assert outcome.text == "Half"
