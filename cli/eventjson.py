@@ -22,9 +22,9 @@ from agent.events import (
     TurnStarted,
 )
 from agent.host import CallReport
-from cli.usagejson import usage_object
 from providers.types import JSON, TextDelta, ThinkingDelta, ToolCallDelta, ToolCallStarted
 from sessions.records import CallLine
+from sessions.usagejson import usage_object
 
 _Fields: TypeAlias = dict[str, JSON]
 

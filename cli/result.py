@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cli.failure import ExitCode, complain, exit_code, explain
-from cli.usagejson import cost_object, usage_object
 from providers.types import JSON, ModelRef, Usage
 from sessions.bill import cost_of
 from sessions.records import CallLine
 from sessions.session import Session
+from sessions.usagejson import cost_object, usage_object
 
 
 @dataclass(slots=True)

@@ -15,7 +15,6 @@ from cli.config import home_folder
 from cli.console import print_table
 from cli.failure import UsageProblem
 from cli.place import Place
-from cli.usagejson import cost_object, usage_object
 from cli.which import Which
 from providers.types import JSON, Message, Opaque, Text, ToolCall, ToolResult
 from sessions.catalog import Catalog, SessionSummary, summary
@@ -23,6 +22,7 @@ from sessions.fields import timestamp
 from sessions.importers import import_all
 from sessions.journal import read
 from sessions.rehydrate import Conversation, rehydrate
+from sessions.usagejson import cost_object, usage_object
 
 SHOWN_RESULT = 400
 """Characters of a tool's result that `show` prints."""

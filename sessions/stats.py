@@ -18,6 +18,7 @@ from sessions.lines import decode
 from sessions.records import CallLine, MissLine, Record, SessionLine
 from sessions.rehydrate import carried_usage
 from sessions.skim import skim
+from sessions.usagejson import cost_object, usage_object
 
 By: TypeAlias = Literal["session", "day", "model", "provider", "project", "purpose", "cause"]
 
@@ -201,18 +202,8 @@ def to_json(table: Table) -> dict[str, JSON]:
 def _sum_object(one: Sum) -> dict[str, JSON]:
     return {
         "calls": one.calls,
-        "input_tokens": one.usage.input_tokens,
-        "output_tokens": one.usage.output_tokens,
-        "cache_read_tokens": one.usage.cache_read_tokens,
-        "cache_write_tokens": one.usage.cache_write_tokens,
-        "cache_write_1h_tokens": one.usage.cache_write_1h_tokens,
-        "reasoning_tokens": one.usage.reasoning_tokens,
-        "prompt_tokens": one.usage.prompt_tokens,
-        "total_tokens": one.usage.total_tokens,
-        "cache_hit_rate": one.hit_rate,
-        "cache_reported": one.usage.cache_reported,
-        "cost_usd": None if one.at_least else one.cost,
-        "cost_at_least": one.cost or 0.0,
+        **usage_object(one.usage),
+        **cost_object(one.cost or 0.0, one.cost_unknown_calls),
         "cost_unknown_calls": one.cost_unknown_calls,
         "saved_usd": one.saved,
         "estimated_calls": one.estimated_calls,
