@@ -39,7 +39,7 @@ def show(by: By, *, since: str | None, until: str | None, as_json: bool) -> None
     if as_json:
         print(json.dumps(to_json(table), indent=2))
     elif not table.rows:
-        print("No model call is booked here yet. Start with: agent")
+        print(nothing_booked(first, last))
     else:
         print_statistics(table, home)
 
@@ -50,6 +50,15 @@ def span(since: str | None, until: str | None) -> tuple[date | None, date | None
     if first and last and first > last:
         raise UsageProblem(f"--since {first} is after --until {last}. Swap them.")
     return first, last
+
+
+def nothing_booked(first: date | None, last: date | None) -> str:
+    """What to say where no call lies between two days, both included; None is no limit."""
+    if first is None and last is None:
+        return "No model call is booked here yet. Start with: agent"
+    began = f" since {first}" if first else ""
+    ended = f" until {last}" if last else ""
+    return f"No model call is booked{began}{ended}. Ask for more days, or for all: agent stats"
 
 
 def day(text: str | None, option: str) -> date | None:

@@ -10,7 +10,7 @@ from cli import figures
 from cli.console import print_table
 from cli.failure import ExitCode
 from cli.place import Place
-from cli.stats import span
+from cli.stats import nothing_booked, span
 from providers.types import JSON
 from sessions.verify import Audit, audit, to_json
 
@@ -25,8 +25,10 @@ def verify(*, since: str | None, until: str | None, as_json: bool) -> ExitCode:
     made = audit(place.home, place.configuration().config.prices, since=first, until=last)
     if as_json:
         print(json.dumps(to_json(made), indent=2))
-    else:
+    elif made.calls or made.unchecked:
         _print(made)
+    else:
+        print(nothing_booked(first, last))
     return ExitCode.FAILED if made.disagreements else ExitCode.DONE
 
 

@@ -67,6 +67,23 @@ def test_days_outside_the_span_are_left_out(cli: Cli) -> None:
     assert len(cli("stats", "--since", "today", "--json").json["rows"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [
+        (("--since", "2020-01-01", "--until", "2020-01-02"), " since 2020-01-01 until 2020-01-02."),
+        (("--until", "2020-01-02"), " until 2020-01-02."),
+    ],
+)
+@pytest.mark.parametrize("words", [("stats",), ("stats", "--verify")])
+def test_days_without_a_call_are_named_and_nothing_else_is_said_of_them(
+    cli: Cli, words: tuple[str, ...], span: tuple[str, ...], said: str
+) -> None:
+    cli.play("one", say("1", **CACHED))
+    ran = cli(*words, *span)
+    assert ran.code == 0
+    assert ran.out == f"No model call is booked{said} Ask for more days, or for all: agent stats\n"
+
+
 def test_a_known_part_of_the_cost_is_shown_as_at_least(cli: Cli) -> None:
     cli.home.mkdir(exist_ok=True)
     cli.play("free", say("1", **CACHED))
