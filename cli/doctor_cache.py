@@ -17,7 +17,7 @@ from cli.choose import choose
 from cli.config import Config
 from cli.console import print_text
 from cli.doctor_probe import REQUESTS, Probe
-from cli.doctor_verdict import Endpoint, Kind, Verdict, judge
+from cli.doctor_verdict import Endpoint, Kind, Verdict, judge, tells_writes
 from cli.failure import ExitCode, UsageProblem
 from cli.place import Place
 from cli.tables import table
@@ -30,6 +30,7 @@ from providers.types import JSON, ModelRef, Request, Usage
 from sessions.aside import Aside
 from sessions.bill import Cost, cost_of
 from sessions.records import CallLine
+from sessions.usagejson import usage_object
 
 NAMES = ("new", "same", "longer")
 """The three requests."""
@@ -168,15 +169,20 @@ def _print(aside: Aside, verdict: Verdict) -> None:
 
 
 def _row(name: str, call: CallLine) -> tuple[str, ...]:
-    usage = call.usage
-    cached = (usage.cache_read_tokens, usage.cache_write_tokens, usage.input_tokens)
+    usage, told = call.usage, call.usage.cache_reported
     return (
         name,
         f"{'~' if call.estimated else ''}{usage.prompt_tokens:,}",
-        *(f"{count:,}" if usage.cache_reported else figures.NOT_AVAILABLE for count in cached),
+        _count(usage.cache_read_tokens, told=told),
+        _count(usage.cache_write_tokens, told=told and tells_writes(call.raw_usage)),
+        _count(usage.input_tokens, told=told),
         _wait(call.time_to_first_token),
         figures.dollars(call.cost),
     )
+
+
+def _count(tokens: int, *, told: bool) -> str:
+    return f"{tokens:,}" if told else figures.NOT_AVAILABLE
 
 
 def _wait(seconds: float | None) -> str:
@@ -223,14 +229,8 @@ def _print_json(plan: Plan, aside: Aside, verdict: Verdict) -> None:
 
 
 def _object(call: CallLine) -> dict[str, JSON]:
-    usage = call.usage
     return {
-        "prompt_tokens": usage.prompt_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cache_reported": usage.cache_reported,
+        **usage_object(call.usage),
         "estimated": call.estimated,
         "time_to_first_token": call.time_to_first_token,
         "cost_usd": call.cost,

@@ -57,7 +57,7 @@ def judge(calls: Sequence[CallLine], endpoint: Endpoint) -> Verdict:
         return Verdict(Kind.MISSES, (_missed(calls), reports, *_reasons(calls, endpoint)))
     if sooner := _sooner(calls):
         return Verdict(Kind.FASTER, (sooner, reports))
-    silent = "Nothing shows that it caches: the same request took as long to be answered as the new one."
+    silent = "Nothing shows that it caches: the same request was not answered much sooner than the new one."
     return Verdict(Kind.SILENT, (silent, reports, *_how_to_hear(endpoint)))
 
 
@@ -86,17 +86,17 @@ def _reports(calls: Sequence[CallLine]) -> str:
         return "It reports no usage at all: the counts above are estimates, one token for four characters."
     if not any(call.usage.cache_reported for call in calls):
         return "It reports tokens, and nothing about caching: Cachet shows n/a, never 0%."
-    if any(_tells_writes(call.raw_usage) for call in calls):
+    if any(tells_writes(call.raw_usage) for call in calls):
         return "It reports what is read from the cache and what is written to it."
     return "It reports what is read from the cache, and nothing of what is written to it."
 
 
-def _tells_writes(raw: JSON) -> bool:
+def tells_writes(raw: JSON) -> bool:
     """Whether a raw usage says anything of writing to a cache, a plain 0 included."""
     if not isinstance(raw, Mapping):
         return False
     return any(
-        (value is not None and _WRITES.search(key) is not None) or _tells_writes(value)
+        (value is not None and _WRITES.search(key) is not None) or tells_writes(value)
         for key, value in raw.items()
     )
 

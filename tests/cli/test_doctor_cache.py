@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cli.doctor_probe import TOKENS, Probe
+from cli.doctor_probe import MARGIN, TOKENS, Probe
 from cli.doctor_verdict import Endpoint, Kind, judge
 from providers.pricing import Quote, Rates
 from providers.types import ModelRef, Usage
@@ -117,6 +117,8 @@ def test_the_embedded_engine_reads_all_but_one_token_of_the_same_request(cli: Cl
     assert same["cache_read_tokens"] == same["prompt_tokens"] - 1
     assert longer["cache_read_tokens"] >= same["prompt_tokens"] - 1
     assert ran.json["cost_usd"] == 0
+    probe = Probe.fresh(ModelRef.parse("local/smollm2"), "local/1", window=None)
+    assert probe.tokens < longer["prompt_tokens"] < MARGIN * probe.tokens
 
 
 def test_an_endpoint_that_says_nothing_of_caching_is_said_to_say_nothing(cli: Cli) -> None:
@@ -124,9 +126,21 @@ def test_an_endpoint_that_says_nothing_of_caching_is_said_to_say_nothing(cli: Cl
     with Gateway(billed(silent, silent, silent)) as server:
         ran = cli("doctor", "cache", "-m", mine_at(server.base_url, cli), "--yes")
     assert ran.code == 0
-    rows = [line.split() for line in ran.out.splitlines() if line.startswith(("new", "same", "longer"))]
-    assert [row[1:5] for row in rows] == [["5,000", "n/a", "n/a", "n/a"]] * 3
+    assert rows(ran.out) == [["5,000", "n/a", "n/a", "n/a"]] * 3
     assert "It reports tokens, and nothing about caching: Cachet shows n/a, never 0%." in ran.out
+
+
+def rows(out: str) -> list[list[str]]:
+    """The table's cells: prompt, read, written, uncached."""
+    return [line.split()[1:5] for line in out.splitlines() if line.startswith(("new", "same", "longer"))]
+
+
+def test_writes_that_an_endpoint_does_not_tell_of_are_no_zero(cli: Cli) -> None:
+    tells = openai_server.usage(5000, 1, cached=4992)
+    details = {"cached_tokens": 4992, "cache_write_tokens": 0}
+    with Gateway(billed(tells, tells, {**tells, "prompt_tokens_details": details})) as server:
+        out = cli("doctor", "cache", "-m", mine_at(server.base_url, cli), "--yes").out
+    assert [row[2] for row in rows(out)] == ["n/a", "n/a", "0"]
 
 
 def test_an_endpoint_that_never_hits_is_named_with_likely_reasons_and_exit_code_1(cli: Cli) -> None:
@@ -199,7 +213,7 @@ def test_the_price_told_before_is_no_less_than_what_three_cold_requests_cost() -
     probe = Probe.fresh(ModelRef("mine", "big"), "anthropic/1", window=None)
     most = probe.most(Quote(Rates(input=2.0, output=10.0, cache_write=2.5), ""))
     assert most is not None
-    assert 3 * probe.tokens * 2.5 / 1e6 < most < 3 * probe.tokens * 2.5 * 1.5 / 1e6
+    assert 3 * probe.tokens * 2.5 / 1e6 < most < 3 * probe.tokens * 2.5 * (MARGIN + 0.25) / 1e6
     assert probe.most(None) is None
     assert probe.most(Quote(Rates(0, 0), "free")) == 0
 
