@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+
 from agent.lifetimes import LONG, SHORT
-from providers.types import Prefix, Usage
+from providers.types import Message, Prefix, Usage
 
 UNTHINKING = frozenset({"local", "scripted"})
 """Wires that have no effort to tell their model of."""
@@ -27,6 +29,17 @@ LONGEST_UNNAMED = 86_400.0
 
 SLACK = 16
 """Tokens by which a chat template may end a prompt differently once an answer follows it."""
+
+BREAKPOINTS = 3
+"""In the messages, where lifetimes are sold: of the four there are one stands behind the system prompt."""
+
+
+def identity(prefix: Prefix) -> Hashable:
+    """What a provider looks its cache up by: the bytes that a request begins with, and who reads them.
+
+    Lifetimes and limits are no part of it.
+    """
+    return (prefix.model, prefix.encoder, prefix.tools, prefix.system, prefix.parameters.effort)
 
 
 def minds_effort(prefix: Prefix) -> bool:
@@ -92,3 +105,30 @@ def kept(prefix: Prefix, usage: Usage) -> int:
             return max(0, usage.prompt_tokens - SLACK) // OPENAI_STEP * OPENAI_STEP
         case _:
             return usage.cache_read_tokens + usage.cache_write_tokens
+
+
+def readable(prefix: Prefix, tokens: int) -> int:
+    """Tokens that a request reads of a beginning of so many that it has in common with an earlier one."""
+    match prefix.wire:
+        case wire if wire in SHARED:
+            return tokens // OPENAI_STEP * OPENAI_STEP if tokens >= OPENAI_MINIMUM else 0
+        case "ollama":
+            return max(0, tokens - SLACK)
+        case _:
+            return tokens
+
+
+def marks_opening(prefix: Prefix, messages: Sequence[Message], border: int | None) -> bool:
+    """Whether the block before the first prompt can be read by itself after a call with these messages.
+
+    Where lifetimes are sold it has the breakpoint that the call's own ends and the border of two lifetimes
+    leave, if any; elsewhere a request may part from another one anywhere.
+    """
+    if not chooses_lifetime(prefix):
+        return True
+    last = len(messages) - 1
+    answers = [place for place, message in enumerate(messages) if message.role == "assistant"]
+    places = {last, last if border is None else border, *(place - 1 for place in answers[-1:] if place)}
+    if prefix.wire == "anthropic" and answers[-1:] == [last - 1] and messages[last].role == "user":
+        places.add(last - 1)
+    return len(places) < BREAKPOINTS

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agent.cache import forgets_after, granularity, kept, longest_lifetime
+from agent.cache import forgets_after, granularity, identity, kept, longest_lifetime
 from agent.diagnosis import Cause
 from providers.types import Prefix, Usage
 
@@ -68,23 +68,23 @@ class CacheRecord:
     sent: list[Sent] = field(default_factory=list)
     _used: dict[str, float] = field(default_factory=dict)
     """When a call last read the entry with this digest."""
-    _break: Literal["", "compacted", "rewound"] = ""
-    """What is known to have changed the history since the last call."""
+    _breaks: dict[str, Literal["compacted", "rewound"]] = field(default_factory=dict)
+    """By lane, what is known to have changed its history since its last call."""
 
-    def compacted(self) -> None:
-        """A summary took the place of messages: the next call's history begins anew."""
-        self._break = "compacted"
+    def compacted(self, lane: str = "main") -> None:
+        """A summary took the place of messages: the lane's next call has a history that begins anew."""
+        self._breaks[lane] = "compacted"
 
     def rewound(self) -> None:
         """The conversation was taken back: the next call's history is a shorter one."""
-        self._break = "rewound"
+        self._breaks["main"] = "rewound"
 
     def add(self, call: Sent, chain: Sequence[str] = ()) -> None:
         """Book an answered call whose messages had these digests. Of two at once either may come first."""
         for digest in (call.digest, *(digest for digest in chain if digest in self._used)):
             self._used[digest] = max(call.started, self._used.get(digest, call.started))
         self.sent.append(call)
-        self._break = ""
+        self._breaks.pop(call.lane, None)
 
     def reusable(self, prefix: Prefix, chain: Sequence[str], now: float) -> tuple[int, Sent | None]:
         """Tokens of the longest beginning of a request that the provider could still have, and of which call.
@@ -186,15 +186,15 @@ class CacheRecord:
 
     def _broken(self, prefix: Prefix, now: float, usage: Usage, lane: str, told: Cause | None) -> Miss | None:
         """The beginning itself is another one than the lane's last call had, or all of it is long gone."""
-        before = self._before(lane)
-        if before is None or self._break == "rewound" or self._idle(before, now) > before.most:
+        before, changed = self._before(lane), self._breaks.get(lane)
+        if before is None or changed == "rewound" or self._idle(before, now) > before.most:
             return None  # nobody keeps it so long: that is not paying twice, but coming back
         expected, read = min(before.kept, usage.prompt_tokens), usage.cache_read_tokens
         if expected - read <= granularity(before.prefix):
             return None
         if not _same(before.prefix, prefix):
             cause, detail = _difference(before.prefix, prefix)
-        elif self._break == "compacted":
+        elif changed == "compacted":
             cause, detail = "compacted", "a summary took the place of messages"
         else:
             cause, detail = "history_changed", "the first message is another one"
@@ -208,14 +208,7 @@ class CacheRecord:
 
 
 def _same(one: Prefix, other: Prefix) -> bool:
-    """Whether requests with these prefixes begin with the same bytes. Lifetimes and limits don't count."""
-    return (one.model, one.encoder, one.tools, one.system, one.parameters.effort) == (
-        other.model,
-        other.encoder,
-        other.tools,
-        other.system,
-        other.parameters.effort,
-    )
+    return identity(one) == identity(other)
 
 
 def _difference(before: Prefix, now: Prefix) -> tuple[Cause, str]:

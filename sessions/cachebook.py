@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from agent.beginnings import Beginnings
 from agent.cache import chooses_lifetime, lifetime
 from agent.diagnosis import reloaded, response_of, told_cause
 from agent.digests import Chain
 from agent.host import CallReport
 from agent.lifetimes import LONG, Choice, Habits, Lifetime, choose, learned
 from agent.reuse import CacheRecord, Miss, Sent
+from agent.summary import ask
 from providers.call import estimate
 from providers.types import Message, Prefix, Request
 from sessions import habits as stored
@@ -37,6 +39,7 @@ class CacheBook:
         self._lately = Habits()
         """What this session's earlier pauses come to."""
         self.record = CacheRecord()
+        self.beginnings = Beginnings()
         self.choice: Choice | None = None
         """How the last call's lifetime was chosen; None where the provider doesn't let one choose."""
         self._chain = Chain()
@@ -64,9 +67,12 @@ class CacheBook:
                 continue
             if sending.messages is not messages:
                 messages, chain = sending.messages, self._chain.of(sending.messages)
-            sent = chain[: sending.count]
-            end = sending.call.id if sending.aside else sent[-1]
-            self.record.add(self._sent(sending.call, sending.prefix, end, sending.call.kept), sent)
+            call, sent = sending.call, chain[: sending.count]
+            end, whole = sent[-1], sending.sent
+            if sending.aside:
+                end, whole = call.id, (*whole, ask(""))
+            border = self._kept_to(sending.prefix, sent, call.started, call.kept)
+            self.add(self._sent(call, sending.prefix, end, call.kept), sent, whole, border)
         match told.change:
             case "compacted":
                 self.record.compacted()
@@ -83,7 +89,7 @@ class CacheBook:
         They know only the pauses within turns: nobody comes back to a sub-agent's conversation later.
         """
         book = CacheBook(self._home, lane)
-        book.record = self.record
+        book.record, book.beginnings = self.record, self.beginnings
         known = self.habits
         book._habits = replace(known, between_turns=known.within_turns, lately_between=known.lately_within)
         return book
@@ -99,7 +105,7 @@ class CacheBook:
         request = replace(request, compared_with=before)
         if not chooses_lifetime(prefix):
             return request
-        self.choice = self._chosen(prefix, chain, self._size(request, chain, now), now)
+        self.choice = self._chosen(prefix, request.messages, self._size(request, chain, now), now)
         self._planned = self.choice.lifetime
         if self.choice.lifetime == "1h":
             return replace(request, kept_until=request.messages[-1].id)
@@ -115,11 +121,11 @@ class CacheBook:
         """
         if not chooses_lifetime(prefix):
             return None
-        return self._chosen(prefix, self._chain.of(messages), prompt, now)
+        return self._chosen(prefix, messages, prompt, now)
 
-    def _chosen(self, prefix: Prefix, chain: Sequence[str], prompt: int, now: float) -> Choice:
-        _, safe = self._border(prefix, chain, now)
-        there = self.record.alive(prefix, chain, now)
+    def _chosen(self, prefix: Prefix, messages: Sequence[Message], prompt: int, now: float) -> Choice:
+        _, safe = self._border(prefix, self._chain.of(messages), now)
+        there = self.expected(prefix, messages, now)
         wish = prefix.parameters.cache_ttl
         return choose(wish, self.habits, unkept=max(1, prompt - safe), new=max(1, prompt - there))
 
@@ -143,25 +149,44 @@ class CacheBook:
             reloaded=reloaded(report.raw_usage),
         )
         given = self._planned
+        border = self._kept_to(prefix, chain, report.started, given or "")
         if given == "1h" and not report.usage.cache_write_1h_tokens:
             # All of it was read, and an entry keeps the lifetime with which it was written; or the model
             # sells no hour, and wrote for five minutes.
             given = "5m"
-        self.record.add(self._sent(report, prefix, chain[-1], given or ""), chain)
+        self.add(self._sent(report, prefix, chain[-1], given or ""), chain, messages, border)
         return given, miss
+
+    def add(self, call: Sent, chain: Sequence[str], messages: Sequence[Message], border: int | None) -> None:
+        """Book what an answered call with these messages left in the provider's cache.
+
+        `chain` are their digests, `border` is the place of the last of them that it wanted kept for an hour.
+        """
+        fresh = self.record.longest(call.prefix, chain, call.started) is None
+        self.record.add(call, chain)
+        self.beginnings.add(call, messages, border, fresh=fresh)
 
     def expected(self, prefix: Prefix, messages: Sequence[Message], now: float) -> int:
         """Tokens that a call with these messages should read from the cache."""
-        return self.record.alive(prefix, self._chain.of(messages), now)
+        beginning, _ = self.beginnings.found(prefix, messages, now)
+        return max(self.record.alive(prefix, self._chain.of(messages), now), beginning)
 
     def warm_until(
         self, prefix: Prefix, messages: Sequence[Message], now: float | None = None
     ) -> float | None:
         """When the longest entry of the conversation expires; None where the provider doesn't say.
 
-        With `now` the longest one that is alive then, if any is.
+        With `now` the longest one that is alive then, if any is: be it only what all conversations begin
+        with. Of one that no call has sent as it is that is all there can be.
         """
-        return self.record.expires(prefix, self._chain.of(messages), now)
+        chain = self._chain.of(messages)
+        known = self.record.expires(prefix, chain, now)
+        if known is not None and (now is None or known >= now):
+            return known
+        _, beginning = self.beginnings.found(prefix, messages, now)
+        if known is None and beginning is None:
+            _, beginning = self.beginnings.found(prefix, messages)
+        return known if beginning is None else beginning.expires
 
     def turn_ended(self) -> None:
         """Keep what was learned of this person's pauses."""
@@ -185,6 +210,12 @@ class CacheBook:
             pause = started - self._latest.started
             self._habits = self.habits.after(pause, within_turn=within)
         self._latest = _Latest(started, turn)
+
+    def _kept_to(self, prefix: Prefix, chain: Sequence[str], now: float, given: str) -> int | None:
+        """The place of the last message that a call wants kept for an hour; `given` is its end's lifetime."""
+        if "1h" in (given, prefix.parameters.cache_ttl):
+            return len(chain) - 1
+        return self._border(prefix, chain, now)[0]
 
     def _border(self, prefix: Prefix, chain: Sequence[str], now: float) -> tuple[int | None, int]:
         """The place of the last message that is kept for the long lifetime, and the tokens up to its end."""

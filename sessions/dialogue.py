@@ -34,12 +34,15 @@ class Dialogue:
         self.provider = provider
         self._reached = dict(reached)
         self._window: int | None = None
+        self._scale = 1.0
+        """Tokens for each that an estimate finds, by what the last call counted."""
 
     # --- what was sent of it --------------------------------------------------------------------------------
 
     def answered(self, call: CallLine) -> None:
         """A call of the conversation was answered; it sent all of it."""
         self._reached[self.prefix] = Reached(call, self.state.previous_end)
+        self._scale = measured(self._request(), None, call.usage).scale
 
     def summed_up(self) -> None:
         """A summary took the conversation's place: as it is now, no call sent it."""
@@ -90,7 +93,7 @@ class Dialogue:
         """Tokens of it as of its last call; an estimate where none sent it as it is now."""
         calls = (reached.call for reached in self._reached.values())
         latest = max(calls, key=lambda call: call.started, default=None)
-        return latest.usage.total_tokens if latest else measured(self._request(), None, None).filled
+        return latest.usage.total_tokens if latest else self._estimated(self._request()).filled
 
     async def room(self) -> Room:
         """How much of the window it fills as it is now."""
@@ -100,7 +103,7 @@ class Dialogue:
         """How much of the window a request that continues it fills."""
         found = self._reached.get(self.prefix)
         counted = found.call.usage if found and found.end == request.previous_end else None
-        room = measured(request, None, counted)
+        room = measured(request, None, counted) if counted else self._estimated(request)
         if room.filled < SMALLEST_WINDOW:
             return room  # any window has room for it: the endpoint needn't be asked
         with suppress(ProviderError):
@@ -110,6 +113,11 @@ class Dialogue:
     def parts(self, filled: int) -> dict[Part, int]:
         """Tokens of each part of it, where all of it fills so many."""
         return shares(self._request(), filled)
+
+    def _estimated(self, request: Request) -> Room:
+        """The request's room where no call has sent its beginning."""
+        room = Room(None, 0, self._scale)
+        return replace(room, filled=room.tokens(request))
 
     def _request(self) -> Request:
         return self.state.request(self.prefix)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.cache import chooses_lifetime
-from agent.room import measured
+from agent.room import Room, measured
 from providers.pricing import Rates, price
 from providers.types import Message, Prefix, Request, Usage
 from sessions.cachebook import CacheBook
@@ -30,16 +30,13 @@ class Outlook:
     """Whether the provider has said anything about caching."""
     hour: bool
     """Whether what is new would be kept for an hour."""
+    writes: bool
+    """Whether the provider bills what it writes to its cache."""
 
     @property
     def new(self) -> int:
         """Tokens to be read at full price, or written to the cache."""
         return self.prompt - self.held
-
-    @property
-    def writes(self) -> bool:
-        """Whether the provider bills what it writes to its cache."""
-        return chooses_lifetime(self.prefix)
 
     @property
     def usage(self) -> Usage:
@@ -59,7 +56,7 @@ def outlook(
     book: CacheBook, prefix: Prefix, messages: Sequence[Message], last: CallLine | None, now: float
 ) -> Outlook:
     """For a conversation that would go on with this prefix; `last` is its last answered call."""
-    prompt = last.usage.total_tokens if last and messages else 0
+    prompt = last.usage.total_tokens if last and messages else book.beginnings.bare(prefix)
     choice = book.choice_for(prefix, messages, prompt, now)
     return Outlook(
         prefix=prefix,
@@ -68,6 +65,7 @@ def outlook(
         expires=book.warm_until(prefix, messages, now),
         reported=last is not None and last.usage.cache_reported,
         hour=choice is not None and choice.lifetime == "1h",
+        writes=chooses_lifetime(prefix) or (last is not None and last.usage.cache_write_tokens > 0),
     )
 
 
@@ -79,7 +77,7 @@ def outlook_of(told: Conversation, home: Path, now: float) -> Outlook | None:
     book.remember(told.traffic)
     last = next((call for call in reversed(told.calls) if call.purpose == "main" and call.answered), None)
     found = outlook(book, told.prefix, told.state.messages, last, now)
-    if not found.prompt:
+    if last is None or not told.state.messages:
         return found
     prompt = _live(told)
     return replace(found, prompt=prompt, held=min(found.held, prompt))
@@ -91,7 +89,18 @@ def _live(told: Conversation) -> int:
     if latest is not None:
         return latest.usage.total_tokens
     assert told.prefix is not None, "something was sent"
-    return measured(Request(prefix=told.prefix, messages=tuple(told.state.messages)), None, None).filled
+    request = Request(prefix=told.prefix, messages=tuple(told.state.messages))
+    return Room(None, 0, _scale(told)).tokens(request)
+
+
+def _scale(told: Conversation) -> float:
+    """Tokens for each that an estimate finds, by what the last call counted."""
+    for sending in reversed(told.traffic.sendings):
+        if sending.prefix is not None and sending.call.purpose == "main":
+            end = sending.sent[-1].id
+            request = Request(prefix=sending.prefix, messages=sending.sent, previous_end=end)
+            return measured(request, None, sending.call.usage).scale
+    return 1.0
 
 
 def _started(call: CallLine) -> float:

@@ -202,7 +202,7 @@ class Warming:
             kept = "1h" if usage.cache_write_1h_tokens or (long and long.digest == chain[-1]) else "5m"
             keeps, response = lifetime(prefix, kept), response_of(report.raw_usage)
             sent = Sent(prefix, chain[-1], report.started, usage, keeps, response=response)
-            self._record.add(sent, chain)
+            self._cache.add(sent, chain, messages, chain.index(long.digest) if long else None)
         line = await self._chronicle.priced(report, prefix.model, kept=kept, miss=miss)
         line = replace(line, parent=messages[-1].id)
         self._bill.calls.append(line)

@@ -123,7 +123,9 @@ def test_after_a_rewind_only_what_is_left_counts(agent: Program, server: Anthrop
     assert dry_run(agent)["prompt_tokens"] == short["prompt_tokens"]
 
 
-def test_a_summary_that_no_call_has_sent_yet_is_estimated(agent: Program) -> None:
+def test_a_summary_that_no_call_has_sent_yet_is_estimated_and_what_stands_before_it_is_read(
+    agent: Program, server: AnthropicServer
+) -> None:
     agent.ask("hi", "-m", SONNET)
     agent("resume", agent.journal().stem, "-p", LONG)
     before = dry_run(agent)
@@ -138,7 +140,11 @@ def test_a_summary_that_no_call_has_sent_yet_is_estimated(agent: Program) -> Non
         file.writelines(json.dumps(line) + "\n" for line in (stands, said))
     after = dry_run(agent)
     assert 0 < after["prompt_tokens"] < before["prompt_tokens"] - 1000
-    assert (after["warm"], after["cache_read_tokens"]) == (False, 0)
+    assert after["warm"] is True
+    agent("resume", journal.stem, "-p", "on")
+    read = server.billed[-1]["cache_read_input_tokens"]
+    assert read > 1000
+    assert after["cache_read_tokens"] == pytest.approx(read, rel=0.1)
 
 
 def test_a_conversation_taken_back_to_its_beginning_and_resumed_is_no_miss(agent: Program) -> None:

@@ -108,21 +108,16 @@ class PromptCache:
 
     now: Callable[[], float]
     minimum: int = 0
-    """Tokens below which nothing is cached."""
+    """Tokens up to a breakpoint below which nothing is kept there."""
     entries: dict[str, tuple[float, float]] = field(default_factory=dict)
     """By the hash of all that an entry holds: how long a touch keeps it, and until when it is kept."""
 
     def bill(self, body: dict[str, Any]) -> dict[str, Any]:
         """The usage of a request, and its entries in the cache from now on."""
-        lengths, hashes, marks = _segments(body)
+        lengths, hashes, asked = _segments(body)
+        marks = {place: ttl for place, ttl in asked.items() if sum(lengths[: place + 1]) >= self.minimum}
         hit = max((self._found(hashes, place) for place in marks), default=0)
         end = max(marks, default=-1) + 1
-        if sum(lengths[:end]) < self.minimum:
-            return {
-                "input_tokens": sum(lengths),
-                "cache_read_input_tokens": 0,
-                "cache_creation_input_tokens": 0,
-            }
         written = dict.fromkeys(SECONDS, 0)
         border = hit
         for place, ttl in sorted(marks.items()):
