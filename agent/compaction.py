@@ -51,21 +51,21 @@ class Compaction:
         was; what was billed stays booked. Raises NothingToCompact, CompactionFailed, ContextOverflow where
         even the shortened conversation is too long, and what a model call raises.
         """
-        old = self._old(room)
+        opening, old = self._old(room)
         if not any(message.role == "assistant" for message in old):
             raise NothingToCompact("There is nothing to compact yet.")
         yield Compacting(reason, room.filled)
         sent, firmly = old, False
         while True:
             try:
-                async with aclosing(self._asked(sent, room, ask(keep, again=firmly))) as events:
+                async with aclosing(self._asked((*opening, *sent), room, ask(keep, again=firmly))) as events:
                     async for event in events:
                         yield event
                 text = self._text()
             except ContextOverflow:
                 if sent is not old:
                     raise
-                sent = self._shortened(old, room)
+                sent = self._shortened(opening, old, room)
                 continue
             if text or firmly:
                 break
@@ -73,33 +73,43 @@ class Compaction:
         if not text:
             raise CompactionFailed(
                 f"{self._rig.prefix.model} gave no summary, and called tools or said nothing instead. "
-                "Nothing changed; try /compact again, or /model for another one."
+                f"Nothing changed{self._remedy}."
             )
-        rest = self._state.messages[len(old) :]
+        rest = self._state.messages[len(opening) + len(old) :]
         asked_since = bool(rest) and rest[0].role == "user"
         summary = stand_in(old, self._host.redact(text), quoting=not asked_since)
         await self._recorder.compact(summary, old)
-        yield self._compacted(room, shortened=sent is not old)
+        yield self._compacted(len(opening), room, shortened=sent is not old)
 
     def worthwhile(self, room: Room) -> bool:
         """Whether a summary would free an eighth of the window: else each step would ask for another one."""
-        rest = tuple(message for message in self._old(room)[1:] if not is_summary(message))
+        _, old = self._old(room)
+        rest = tuple(message for message in old[1:] if not is_summary(message))
         return (
             any(message.role == "assistant" for message in rest)
             and room.tokens_of(self._request(()), rest) >= (room.window or 0) // 8
         )
 
-    def _old(self, room: Room) -> tuple[Message, ...]:
-        """The messages to replace: all that was answered, and more where the rest would fill the window.
+    @property
+    def _remedy(self) -> str:
+        """What a person can do; a sub-agent's conversation is out of their reach."""
+        sub_agent = self._rig.purpose == "task"
+        return "" if sub_agent else "; try /compact again, or /model for another one"
 
-        A person's own words are never among that more.
+    def _old(self, room: Room) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+        """The opening that stays, and the messages to replace.
+
+        These are all that was answered, and more where the rest would fill the window. A person's own words
+        are never among that more.
         """
-        old, rest = divide(self._state.messages)
+        parts = divide(self._state.messages)
+        old, rest = parts.answered, parts.unread
         if not rest or rest[0].role == "user":
-            return old
+            return parts.opening, old
         limit = self._request(()).output_limit
         free = (room.window - room.reserve(limit)) if room.window else room.filled
-        return old if room.tokens_of(self._request(()), rest) <= free // 2 else (*old, *rest)
+        fits = room.tokens_of(self._request(()), rest) <= free // 2
+        return parts.opening, old if fits else (*old, *rest)
 
     async def _asked(self, sent: tuple[Message, ...], room: Room, asked: Message) -> AsyncGenerator[Event]:
         """Make the call. What it streams is not shown: only its booking is, and its retries."""
@@ -135,15 +145,19 @@ class Compaction:
             case _:
                 return words
 
-    def _shortened(self, old: tuple[Message, ...], room: Room) -> tuple[Message, ...]:
-        """The messages to sum up, cut down to three fifths of the window, or of their own length."""
+    def _shortened(
+        self, opening: tuple[Message, ...], old: tuple[Message, ...], room: Room
+    ) -> tuple[Message, ...]:
+        """The messages to sum up, cut until they fill with the opening three fifths of the window, or of
+        what they fill now."""
         most = (room.window or room.filled) * 3 // 5
-        return shortened(old, lambda messages: room.tokens(self._request(messages)) <= most)
+        return shortened(old, lambda messages: room.tokens(self._request((*opening, *messages))) <= most)
 
-    def _compacted(self, room: Room, *, shortened: bool) -> Compacted:
+    def _compacted(self, kept: int, room: Room, *, shortened: bool) -> Compacted:
+        """What came of it; the first `kept` messages are those that were sent before."""
         request = self._state.request(self._rig.prefix)
         after = room.tokens(request)
-        anew = room.tokens_of(request, request.messages)
+        anew = room.tokens_of(request, request.messages[kept:])
         return Compacted(
             before=room.filled, after=after, anew=anew, shortened=shortened, calls=(*self._calls,)
         )

@@ -10,7 +10,16 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from agent.cache import lifetime
-from agent.events import CallFinished, Event, Retrying, ToolStarted, TurnFinished
+from agent.events import (
+    CallFinished,
+    Compacted,
+    Compacting,
+    Event,
+    NotCompacted,
+    Retrying,
+    ToolStarted,
+    TurnFinished,
+)
 from agent.host import Host, Lane, LaneHost, MessageAdded
 from agent.prompt import opening_of
 from agent.rig import Rig
@@ -132,7 +141,8 @@ class _Errand:
     async def outcome(self, run: Run, rig: Rig, job: Job) -> Outcome:
         await self._open()
         prompt = Message(new_id("msg"), "user", (Text(job.prompt),))
-        own = replace(rig, purpose="task", seen=FilesSeen(), gauge=None)
+        gauge = self._host.room if rig.gauge else None
+        own = replace(rig, purpose="task", seen=FilesSeen(), gauge=gauge)
         try:
             async with aclosing(run(self.state, prompt, self._host, own)) as events:
                 async for event in events:
@@ -164,6 +174,12 @@ class _Errand:
                 self._tell(f"{summary}\n")
             case Retrying(seconds, reason):
                 self._tell(f"{reason}; again in {seconds:.0f} s\n")
+            case Compacting(reason):
+                self._tell(f"compacting: {reason}\n")
+            case Compacted(before, after):
+                self._tell(f"compacted: ~{before:,} → ~{after:,} tokens\n")
+            case NotCompacted(reason):
+                self._tell(f"not compacted: {reason}\n")
             case TurnFinished():
                 self._finished = event
             case _:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from agent.room import Room
 from agent.tools.contract import Intent
 from providers.call import Call
 from providers.types import JSONObject, Message, Prefix, Request, ToolCall, Usage
@@ -83,6 +85,12 @@ class HistoryCompacted:
     summary: Message
     replaced: tuple[Message, ...]
 
+    def apply(self, messages: list[Message]) -> int:
+        """Put the summary there, and say in which place it stands."""
+        place = [message.id for message in messages].index(self.replaced[0].id)
+        messages[place : place + len(self.replaced)] = [self.summary]
+        return place
+
 
 Fact: TypeAlias = MessageAdded | CallMade | HistoryCompacted
 
@@ -113,11 +121,12 @@ class Host(Protocol):
         """Make the fact durable. Raises OSError when it can't be written; the turn then stops."""
         ...
 
-    async def before_call(self, request: Request) -> Request:
-        """Called before each model call: the request as it shall be sent.
+    def calling(self, request: Request) -> AbstractAsyncContextManager[Request]:
+        """Entered before each model call, and left once it is booked or was never made: what shall be sent.
 
-        The host may limit its answer, and choose how long the provider shall keep it. Raises BudgetReached
-        when the call would go over what the person set, ConfigurationError where that cannot be told.
+        The host may limit its answer, choose how long the provider shall keep it, and let one call wait for
+        another. Entering raises BudgetReached when the call would go over what the person set, and
+        ConfigurationError where that cannot be told.
         """
         ...
 
@@ -140,6 +149,10 @@ class Host(Protocol):
 
 class LaneHost(Host, Protocol):
     """What the loop of a sub-agent awaits."""
+
+    async def room(self, request: Request) -> Room:
+        """How full a request that continues this conversation leaves the model's context window."""
+        ...
 
     @property
     def cost(self) -> float | None:

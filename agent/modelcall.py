@@ -41,24 +41,25 @@ class ModelCall:
         """Stream the answer. What an attempt that failed had streamed is void once `Retrying` comes."""
         attempt, patience = 1, _Patience(self._state.patience)
         while True:
-            call = self._rig.provider.stream(await self._request(patience.factor))
             failure: ProviderError | None = None
-            try:
-                async with call:
-                    async for event in call:
-                        yield event
-            except ProviderError as error:
-                failure = error
-                delay = self._rig.retry.delay(error, attempt)
-                report = await settled(self._book(call, type(error).__name__, keep=delay is None))
-            except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
-                await settled(self._book(call, "cancelled", keep=True))
-                raise
-            except BaseException as error:
-                await settled(self._book(call, type(error).__name__, keep=True))
-                raise
-            else:
-                report = await settled(self._book(call, "ok", keep=True))
+            async with self._host.calling(self._request(patience.factor)) as request:
+                call = self._rig.provider.stream(request)
+                try:
+                    async with call:
+                        async for event in call:
+                            yield event
+                except ProviderError as error:
+                    failure = error
+                    delay = self._rig.retry.delay(error, attempt)
+                    report = await settled(self._book(call, type(error).__name__, keep=delay is None))
+                except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+                    await settled(self._book(call, "cancelled", keep=True))
+                    raise
+                except BaseException as error:
+                    await settled(self._book(call, type(error).__name__, keep=True))
+                    raise
+                else:
+                    report = await settled(self._book(call, "ok", keep=True))
             yield CallFinished(report)
             if failure is None:
                 self._state.patience = patience.kept(report.time_to_first_token)
@@ -72,11 +73,11 @@ class ModelCall:
             if isinstance(failure, Stalled):
                 patience.stalled(report.duration)
 
-    async def _request(self, patience: float) -> Request:
-        """The request to send now, as the host will have it. Raises what the host raises."""
+    def _request(self, patience: float) -> Request:
+        """The request to send now, but for what the host has to say of it."""
         request = self._state.request(self._rig.prefix)
         most = self._rig.answer_tokens if self._rig.purpose == "main" else None
-        return await self._host.before_call(replace(request, patience=patience, max_output_tokens=most))
+        return replace(request, patience=patience, max_output_tokens=most)
 
     async def _book(self, call: Call, outcome: str, *, keep: bool) -> CallReport:
         """Record the call, then (with `keep`) the message it made."""
@@ -110,18 +111,15 @@ class SideCall(ModelCall):
         self._sent = sent
         self._most = most
 
-    async def _request(self, patience: float) -> Request:
+    def _request(self, patience: float) -> Request:
         ended = self._state.previous_end
-        request = Request(
+        return Request(
             prefix=self._rig.prefix,
             messages=self._sent,
             previous_end=ended if ended in {message.id for message in self._sent} else None,
             patience=patience,
+            max_output_tokens=self._most,
         )
-        request = await self._host.before_call(request)
-        if request.output_limit <= self._most:
-            return request
-        return replace(request, max_output_tokens=self._most)
 
     async def _book(self, call: Call, outcome: str, *, keep: bool) -> CallReport:
         report = CallReport.of(call, self._rig.prefix, "compaction", outcome)

@@ -43,7 +43,7 @@ class Recorder:
         await settled(self._book_aside(report, sent))
 
     async def compact(self, summary: Message, replaced: tuple[Message, ...]) -> None:
-        """Let the summary stand for the conversation's first messages, which are `replaced`."""
+        """Let the summary stand for the messages that are `replaced`; what stands before them was sent."""
         await settled(self._compact(summary, replaced))
 
     async def answer_open(self, reason: str) -> None:
@@ -72,9 +72,10 @@ class Recorder:
 
     async def _compact(self, summary: Message, replaced: tuple[Message, ...]) -> None:
         async with self._order:
-            await self._host.record(HistoryCompacted(summary, replaced))
-            self._state.messages[: len(replaced)] = [summary]
-            self._state.previous_end = None
+            fact = HistoryCompacted(summary, replaced)
+            await self._host.record(fact)
+            place = fact.apply(self._state.messages)
+            self._state.previous_end = self._state.messages[place - 1].id if place else None
 
     async def _answer_open(self, reason: str) -> None:
         for call in open_calls(self._state.messages):

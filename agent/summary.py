@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from agent.prompt import opening_of
 from providers.call import new_id
@@ -35,17 +36,25 @@ def ask(keep: str, *, again: bool = False) -> Message:
     return Message(new_id("msg"), "user", (Text(f"{_ASK}{wish}{_FIRMER if again else ''}"),))
 
 
-def divide(messages: Sequence[Message]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
-    """The conversation in two: what the model has answered, and what it has yet to read.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A conversation that a summary is wanted of, in order."""
 
-    The second part is a prompt, or the last answer's tool calls with their results, which belong together;
-    none of them is open.
-    A summary stands for the first part only. Keeping more would be paid for again behind the summary.
-    """
-    place = next((i for i in range(len(messages), 0, -1) if messages[i - 1].role == "assistant"), 0)
-    if place and messages[place - 1].tool_calls:
+    opening: tuple[Message, ...]
+    """The opening where it is a message of its own, as with a sub-agent: it stays, and so does its cache."""
+    answered: tuple[Message, ...]
+    """What the summary stands for. Keeping more would be paid for again behind the summary."""
+    unread: tuple[Message, ...]
+    """What the model has yet to answer: a prompt, or its last tool calls with their results, none open."""
+
+
+def divide(messages: Sequence[Message]) -> Parts:
+    """The conversation in parts; without an answer in it all is unread but for the opening."""
+    alone = 1 if messages and messages[0].blocks == opening_of(messages) else 0
+    place = next((i for i in range(len(messages), alone, -1) if messages[i - 1].role == "assistant"), alone)
+    if place > alone and messages[place - 1].tool_calls:
         place -= 1
-    return tuple(messages[:place]), tuple(messages[place:])
+    return Parts(tuple(messages[:alone]), tuple(messages[alone:place]), tuple(messages[place:]))
 
 
 def is_summary(message: Message) -> bool:

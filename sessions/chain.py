@@ -42,7 +42,7 @@ class Tree:
                     self.head = None
                 case HeadLine(message=str(message)) if message in self._lines:
                     self.head = message
-                case CompactionLine():
+                case CompactionLine() if record.lane == MAIN:
                     self._compactions.append(record)
                 case _:
                     pass

@@ -168,7 +168,12 @@ class Chronicle:
             await self._pay()
 
     async def compaction(
-        self, summary: Message, replaced: Sequence[Message], *, turn: str | None = None
+        self,
+        summary: Message,
+        replaced: Sequence[Message],
+        *,
+        turn: str | None = None,
+        lane: str = MAIN,
     ) -> None:
         """The summary that stands for these messages from now on.
 
@@ -178,14 +183,15 @@ class Chronicle:
         told = [message.id for message in replaced if not made_up(message)] or [summary.id]
         line = CompactionLine(
             id=new_id("compaction"),
-            parent=self.head,
+            parent=self._end(lane),
             at=_now(),
             summary=summary.id,
             first=told[0],
             last=told[-1],
+            lane=lane,
         )
         await self._write(line, sync=False)
-        await self.message(summary, turn=turn)
+        await self.message(summary, turn=turn, lane=lane)
 
     async def move_head(self, message: str | None, reason: str) -> None:
         line = HeadLine(id=new_id("head"), parent=self.head, at=_now(), message=message, reason=reason)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 from agent.host import (
     CallMade,
-    CallReport,
     Fact,
     HistoryCompacted,
     Host,
@@ -17,14 +18,18 @@ from agent.host import (
     MessageAdded,
     Verdict,
 )
+from agent.room import Room, measured
 from agent.tools.contract import Intent
-from providers.types import Message, Prefix, Request, ToolCall
+from providers.errors import ProviderError
+from providers.types import Message, Request, ToolCall
 from sessions.bill import Bill, cost_of
 from sessions.cachebook import CacheBook
 from sessions.chronicle import Chronicle
+from sessions.dialogue import SMALLEST_WINDOW, Dialogue
 from sessions.gate import Gate
 from sessions.records import CallLine
 from sessions.setup import Limits
+from sessions.traffic import Reached
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,7 +43,8 @@ class Beside:
     lane_of: Lane
     session: Host
     """The main conversation's end."""
-    prefix: Prefix
+    dialogue: Dialogue
+    """The main conversation, whose model and window are the sub-agent's too."""
     turn: str | None
     """Id of the person's message that the work is done for."""
     chronicle: Chronicle
@@ -50,8 +56,8 @@ class Beside:
     """Held from when a call is weighed until it is booked, by one lane of the session at a time."""
     _messages: list[Message] = field(default_factory=list)
     _calls: list[CallLine] = field(default_factory=list)
-    _calling: bool = False
-    """Whether this lane holds `one_call`."""
+    _reached: Reached | None = None
+    """How far the conversation, as it is now, was sent."""
 
     @property
     def cost(self) -> float | None:
@@ -62,26 +68,30 @@ class Beside:
             case MessageAdded(message, call_id):
                 await self.chronicle.message(message, call=call_id, turn=self.turn, lane=self.lane_of.id)
                 self._messages.append(message)
-            case CallMade(report):
-                try:
-                    await self._book(report)
-                finally:
-                    self._called()
-            case HistoryCompacted():
-                raise AssertionError("a sub-agent's conversation is not compacted")
+            case HistoryCompacted(summary, replaced):
+                await self.chronicle.compaction(summary, replaced, turn=self.turn, lane=self.lane_of.id)
+                fact.apply(self._messages)
+                self._reached = None
+                self.cache.record.compacted(self.lane_of.id)
+            case CallMade():
+                await self._book(fact)
 
-    async def before_call(self, request: Request) -> Request:
-        request = self.cache.planned(request, time.time())
-        if self.bill.limits == Limits():
-            return request
-        await self.one_call.acquire()
-        self._calling = True
-        try:
-            limit = await asyncio.to_thread(self.bill.allowance, request, time.time())
-        except BaseException:
-            self._called()
-            raise
-        return replace(request, max_output_tokens=limit)
+    @asynccontextmanager
+    async def calling(self, request: Request) -> AsyncIterator[Request]:
+        limited = self.bill.limits != Limits()
+        turn: AbstractAsyncContextManager[object] = self.one_call if limited else nullcontext()
+        async with turn:
+            yield await allowed(self.cache.planned(request, time.time()), self.bill)
+
+    async def room(self, request: Request) -> Room:
+        found = self._reached
+        counted = found.call.usage if found and found.end == request.previous_end else None
+        room = measured(request, None, counted)
+        if room.filled < SMALLEST_WINDOW:
+            return room
+        with suppress(ProviderError):
+            return replace(room, window=await self.dialogue.window())
+        return room
 
     async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
         return await self.gate.permit(call, intent, task=self.lane_of.title)
@@ -95,16 +105,22 @@ class Beside:
     def lane(self, lane: Lane) -> LaneHost:
         return self.session.lane(lane)
 
-    async def _book(self, report: CallReport) -> None:
-        kept, miss = self.cache.booked(report, self.prefix, self._messages, self.turn)
+    async def _book(self, made: CallMade) -> None:
+        prefix, messages = self.dialogue.prefix, self._messages if made.sent is None else made.sent
+        kept, miss = self.cache.booked(made.report, prefix, messages, self.turn)
         line = await self.chronicle.priced(
-            report, self.prefix.model, kept=kept or "", miss=miss, lane=self.lane_of.id
+            made.report, prefix.model, kept=kept or "", miss=miss, lane=self.lane_of.id
         )
         self.bill.calls.append(line)
         self._calls.append(line)
+        if made.sent is None and line.answered:
+            self._reached = Reached(line, self._messages[-1].id)
         await self.chronicle.book(line)
 
-    def _called(self) -> None:
-        if self._calling:
-            self._calling = False
-            self.one_call.release()
+
+async def allowed(request: Request, bill: Bill) -> Request:
+    """The request with no longer an answer than the limits allow. Raises what `Bill.allowance` raises."""
+    if bill.limits == Limits():
+        return request
+    limit = await asyncio.to_thread(bill.allowance, request, time.time())
+    return request if limit is None else replace(request, max_output_tokens=limit)

@@ -90,8 +90,7 @@ def _object(record: Record) -> dict[str, JSON]:
         case HeadLine():
             return _line("head", record, {"message": record.message, "reason": record.reason})
         case CompactionLine():
-            body = {"summary": record.summary, "first": record.first, "last": record.last}
-            return _line("compaction", record, body)
+            return _line("compaction", record, _compaction_body(record))
         case CheckpointLine():
             body = {"number": record.number, "message": record.message, "tree": record.tree}
             return _line("checkpoint", record, body)
@@ -160,6 +159,11 @@ def _message_body(line: MessageLine) -> dict[str, JSON]:
         body["lane"] = line.lane
     body["blocks"] = [block_object(block) for block in line.message.blocks]
     return body
+
+
+def _compaction_body(line: CompactionLine) -> dict[str, JSON]:
+    lane: dict[str, JSON] = {} if line.lane == MAIN else {"lane": line.lane}
+    return {**lane, "summary": line.summary, "first": line.first, "last": line.last}
 
 
 def _call_body(line: CallLine) -> dict[str, JSON]:
@@ -362,7 +366,14 @@ def _mark(kind: str, fields: Fields) -> HeadLine | CompactionLine | CheckpointLi
         case "compaction":
             summary, first, last = fields.need("summary"), fields.need("first"), fields.need("last")
             return CompactionLine(
-                id=id, parent=parent, at=at, summary=summary, first=first, last=last, extra=fields.rest()
+                id=id,
+                parent=parent,
+                at=at,
+                summary=summary,
+                first=first,
+                last=last,
+                lane=fields.text("lane", MAIN),
+                extra=fields.rest(),
             )
         case "checkpoint":
             number, message = fields.count("number"), fields.maybe_text("message")

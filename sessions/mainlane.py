@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from agent.host import CallMade, Fact, HistoryCompacted, Lane, LaneHost, MessageAdded, Verdict
 from agent.secrets import Redactor
@@ -16,9 +18,8 @@ from sessions.chronicle import Chronicle
 from sessions.dialogue import Dialogue
 from sessions.gate import Gate
 from sessions.keeper import Keeper
-from sessions.lane import Beside
+from sessions.lane import Beside, allowed
 from sessions.preface import Preface
-from sessions.setup import Limits
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,12 +52,9 @@ class MainLane:
             case CallMade():
                 await self._book(fact)
 
-    async def before_call(self, request: Request) -> Request:
-        request = self.cache.planned(request, time.time())
-        if self.bill.limits == Limits():
-            return request
-        limit = await asyncio.to_thread(self.bill.allowance, request, time.time())
-        return request if limit is None else replace(request, max_output_tokens=limit)
+    @asynccontextmanager
+    async def calling(self, request: Request) -> AsyncIterator[Request]:
+        yield await allowed(self.cache.planned(request, time.time()), self.bill)
 
     async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
         return await self.gate.permit(call, intent)
@@ -71,7 +69,7 @@ class MainLane:
         return Beside(
             lane_of=lane,
             session=self,
-            prefix=self.dialogue.prefix,
+            dialogue=self.dialogue,
             turn=self.turn,
             chronicle=self.chronicle,
             bill=self.bill,

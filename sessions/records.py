@@ -161,6 +161,8 @@ class CompactionLine(Line):
     summary: str
     first: str
     last: str
+    lane: str = MAIN
+    """That of these messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

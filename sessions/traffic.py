@@ -117,7 +117,7 @@ class _Walk:
                 self._decide(line.turn)
             case CallLine(lane=lane, purpose="main" | "compaction" | "warm") if lane == MAIN:
                 self._called(line)
-            case CompactionLine(summary=summary) if summary in self.tree:
+            case CompactionLine(summary=summary, lane=lane) if lane == MAIN and summary in self.tree:
                 self.settle()
                 self.change = "compacted"
             case HeadLine(message=message) if message is None or message in self.tree:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -180,11 +182,12 @@ class HoldingLane(ListHost):
     main: HoldingHost
     title: str
 
-    async def before_call(self, request: Request) -> Request:
+    @asynccontextmanager
+    async def calling(self, request: Request) -> AsyncIterator[Request]:
         self.main.asked.append(self.title)
         if len(self.main.asked) == 1:
             await self.main.go_on.wait()
-        return request
+        yield request
 
 
 @pytest.mark.parametrize("first", [say("ok"), {"error": {"status": 400, "message": "no"}}])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.host import CallMade, Fact, Lane, MessageAdded, Verdict
 from agent.rig import Rig
+from agent.room import Room
 from agent.tools.contract import Intent
 from agent.tools.toolbox import Toolbox
 from agent.workspace import Workspace
@@ -34,8 +37,12 @@ class ListHost:
             case CallMade():
                 self.order.append("call")
 
-    async def before_call(self, request: Request) -> Request:
-        return request
+    @asynccontextmanager
+    async def calling(self, request: Request) -> AsyncIterator[Request]:
+        yield request
+
+    async def room(self, request: Request) -> Room:
+        return Room(None, 0)
 
     async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
         return Verdict(False, "not here") if call.name in self.refuse else Verdict(True)
