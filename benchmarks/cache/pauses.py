@@ -1,6 +1,7 @@
 """People's pauses, drawn by chance, and what a lifetime chosen on the way costs against the better fixed one.
 
-Nothing here was used to tune the choice. A token is billed by Anthropic's published multiples.
+Nothing here was used to tune the choice. What is billed goes by the benchmark's own prices and lifetimes, not
+by those that Cachet chooses with.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from agent.lifetimes import ANTHROPIC, LONG, SHORT, Habits, Wish, choose
+from agent.lifetimes import Habits, Wish, choose
+from benchmarks.cache.billing import LIFETIMES, Bill, Rates
+
+HOUR = LIFETIMES["1h"]
+RATES = Rates()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +33,11 @@ class Account:
     wish: Wish
     habits: Habits = field(default_factory=Habits)
     cost: float = 0.0
-    """In uncached tokens."""
+    """US dollars."""
     now: float = 0.0
     end: int = 0
     entries: dict[int, tuple[float, float]] = field(default_factory=dict)
-    """By how many tokens an entry holds: its lifetime, and until when it lives."""
+    """By how many tokens an entry holds: its lifetime in seconds, and until when it lives."""
 
     def pay(self, step: Step) -> None:
         if self.end:
@@ -40,15 +45,14 @@ class Account:
         self.now += step.pause
         alive = {place: life for place, (life, until) in self.entries.items() if until >= self.now}
         hit = max(alive, default=0)
-        kept = max((place for place, life in alive.items() if life == LONG), default=0)
+        kept = max((place for place, life in alive.items() if life == HOUR), default=0)
         for place in {hit, kept} & alive.keys():
             self.entries[place] = (alive[place], self.now + alive[place])
         self.end += step.tokens
         new = self.end - hit
         choice = choose(self.wish, self.habits, unkept=self.end - kept, new=new)
-        hour = choice.lifetime == "1h"
-        self.cost += hit * ANTHROPIC.read + new * (ANTHROPIC.write_1h if hour else ANTHROPIC.write)
-        life = LONG if hour else SHORT
+        life = LIFETIMES[choice.lifetime]
+        self.cost += Bill(read=hit, write=new, write_1h=new if life == HOUR else 0).cost(RATES)
         self.entries[self.end] = (life, self.now + life)
 
 
