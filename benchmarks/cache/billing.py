@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Self
 
 LOOKBACK = 20
@@ -79,15 +81,16 @@ class Segments:
     """Of each block a hash of it alone, whatever stands before it and whatever model reads it."""
     opening: int = 0
     """How many blocks come before the model's first answer: tools, system prompt, the first prompt."""
+    model: str = ""
 
     @property
     def tokens(self) -> int:
         return sum(self.lengths)
 
     @classmethod
-    def of(cls, head: Any, blocks: Iterable[tuple[str, dict[str, Any]]]) -> Self:
-        """`head` is what else belongs to the key: model and parameters; a block comes with its role."""
-        digest = hashlib.sha256(_text(head).encode("utf-8", "replace"))
+    def of(cls, model: str, parameters: Any, blocks: Iterable[tuple[str, dict[str, Any]]]) -> Self:
+        """Model and parameters belong to the key, too; a block comes with its role."""
+        digest = hashlib.sha256(_text([model, parameters]).encode("utf-8", "replace"))
         lengths, hashes, own, marks = [], [], [], {}
         opening = None
         for place, (role, block) in enumerate(blocks):
@@ -102,15 +105,30 @@ class Segments:
             if opening is None and role == "assistant":
                 opening = place
         first = len(lengths) if opening is None else opening
-        return cls(tuple(lengths), tuple(hashes), marks, tuple(own), first)
+        return cls(tuple(lengths), tuple(hashes), marks, tuple(own), first, model)
 
     def shared_with(self, other: Segments) -> int:
         """Tokens of the longest common beginning, in whole blocks."""
-        return self._common(self.hashes, other.hashes)
+        shared = 0
+        for length, one, another in zip(self.lengths, self.hashes, other.hashes, strict=False):
+            if one != another:
+                break
+            shared += length
+        return shared
 
     def repeated_from(self, other: Segments) -> int:
-        """The same, where another model or other parameters don't make a block another one."""
-        return self._common(self.own, other.own)
+        """Tokens of the blocks that the other request had, too, whatever stood before them there.
+
+        Of two requests that go on from each other it is what they share; where something before the
+        conversation was changed, it is what they could have shared.
+        """
+        had = Counter(other.own)
+        repeated = 0
+        for length, block in zip(self.lengths, self.own, strict=True):
+            if had[block]:
+                had[block] -= 1
+                repeated += length
+        return repeated
 
     def opened_with(self, tokens: int) -> Segments:
         """The same conversation, all before the model's first answer being one block of so many tokens."""
@@ -120,15 +138,8 @@ class Segments:
             self.hashes[start - 1 :],
             own=self.own[start - 1 :],
             opening=1,
+            model=self.model,
         )
-
-    def _common(self, mine: tuple[str, ...], theirs: tuple[str, ...]) -> int:
-        shared = 0
-        for length, one, other in zip(self.lengths, mine, theirs, strict=False):
-            if one != other:
-                break
-            shared += length
-        return shared
 
 
 def anthropic_segments(body: dict[str, Any]) -> Segments:
@@ -136,14 +147,14 @@ def anthropic_segments(body: dict[str, Any]) -> Segments:
     blocks = [("tool", tool) for tool in body.get("tools", [])]
     blocks += [("system", block) for block in body.get("system", [])]
     blocks += [(message["role"], block) for message in body["messages"] for block in message["content"]]
-    return Segments.of([body["model"], body.get("output_config"), body.get("thinking")], blocks)
+    return Segments.of(body["model"], [body.get("output_config"), body.get("thinking")], blocks)
 
 
 def openai_segments(body: dict[str, Any]) -> Segments:
     """Tools first, then the messages, each one block."""
     blocks = [("tool", tool) for tool in body.get("tools", [])]
     blocks += [(message["role"], message) for message in body["messages"]]
-    return Segments.of([body["model"], body.get("reasoning_effort")], blocks)
+    return Segments.of(body["model"], body.get("reasoning_effort"), blocks)
 
 
 def responses_segments(body: dict[str, Any]) -> Segments:
@@ -153,7 +164,7 @@ def responses_segments(body: dict[str, Any]) -> Segments:
     blocks += [
         (item.get("role", "tool" if "output" in item else "assistant"), item) for item in body["input"]
     ]
-    return Segments.of([body["model"], body.get("reasoning")], blocks)
+    return Segments.of(body["model"], body.get("reasoning"), blocks)
 
 
 @dataclass(slots=True)
@@ -187,8 +198,12 @@ class AnthropicCache:
             fresh[request.hashes[place]] = LIFETIMES[lifetime]
 
         def keep() -> None:
-            for key, seconds in fresh.items():
-                self.entries[key] = (seconds, now + seconds)
+            for (
+                key,
+                seconds,
+            ) in fresh.items():  # beside another request's of the same bytes the longer one stays
+                written_now = (seconds, now + seconds)
+                self.entries[key] = max(self.entries.get(key, written_now), written_now, key=itemgetter(1))
 
         bill = Bill(
             uncached=sum(request.lengths[border:]),

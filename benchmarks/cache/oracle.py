@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.cache.billing import LIFETIMES, OPENAI_LIFETIME, AnthropicCache, Bill, Rates, Segments
@@ -49,22 +49,42 @@ class Made:
     """Why this call may pay again for what was sent: `compaction`, `model switch`; empty if it may not."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The longest beginning that a call shares with earlier ones whose entries can be alive."""
+
+    tokens: int = 0
+    writer: int = 0
+    """The first call that sent all of it."""
+    used: float = 0.0
+    """When the last one did, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How later calls read what a call writes: the most tokens, and the longest pause before one of them."""
+
+    tokens: int = 0
+    pause: float = 0.0
+
+
 def best(calls: Sequence[Made], rates: Rates, rules: Rules) -> float:
     """US dollars with a breakpoint behind every block, and for each call the lifetime that turns out to fit.
 
-    A call is written for an hour where the next one that goes on from it comes after more than five minutes,
-    for five minutes where it comes sooner, and not at all where none comes.
+    A call is written as far as later ones read it: for an hour where one of them comes more than five minutes
+    after the one before it that read as much, else for five minutes.
     """
-    heirs: dict[int, float] = {}
+    readings: dict[int, Reading] = {}
     reads: list[int] = []
     for place, call in enumerate(calls):
-        parent, shared = _parent(calls, place, rules)
-        reads.append(rules.readable(shared))
-        if parent is not None and reads[-1]:
-            pause = call.at - calls[parent].at
-            heirs[parent] = max(heirs.get(parent, 0.0), pause)
+        shared = _shared(calls, place, rules)
+        reads.append(rules.readable(shared.tokens))
+        if reads[-1]:
+            known = readings.get(shared.writer, Reading())
+            pause = max(known.pause, call.at - shared.used)
+            readings[shared.writer] = Reading(max(known.tokens, reads[-1]), pause)
     return sum(
-        _ideal(call, read, heirs.get(place), rates, rules)
+        _ideal(call, read, readings.get(place, Reading()), rates, rules)
         for place, (call, read) in enumerate(zip(calls, reads, strict=True))
     )
 
@@ -75,26 +95,28 @@ def floor(calls: Iterable[Made], rates: Rates, rules: Rules) -> float:
     return best(bare, rates, rules)
 
 
-def _parent(
-    calls: Sequence[Made],
-    place: int,
-    rules: Rules,
-    common: Callable[[Segments, Segments], int] = Segments.shared_with,
-) -> tuple[int | None, int]:
-    """The earlier call that this one shares most with, the latest of equals, within the longest lifetime."""
-    found: tuple[int | None, int] = (None, 0)
-    for earlier in range(place):
-        shared = common(calls[place].segments, calls[earlier].segments)
-        if shared >= max(1, found[1]) and calls[place].at - calls[earlier].at <= rules.longest:
-            found = earlier, shared
+def _shared(calls: Sequence[Made], place: int, rules: Rules) -> Shared:
+    found = Shared()
+    for earlier in _alive(calls, place, rules):
+        tokens = calls[place].segments.shared_with(calls[earlier].segments)
+        if tokens > found.tokens:
+            found = Shared(tokens, earlier, calls[earlier].at)
+        elif tokens == found.tokens:
+            found = replace(found, used=calls[earlier].at)
     return found
 
 
-def _ideal(call: Made, read: int, pause: float | None, rates: Rates, rules: Rules) -> float:
+def _alive(calls: Sequence[Made], place: int, rules: Rules) -> Iterator[int]:
+    """The earlier calls whose entries the longest lifetime would have kept until this one."""
+    return (earlier for earlier in range(place) if calls[place].at - calls[earlier].at <= rules.longest)
+
+
+def _ideal(call: Made, read: int, later: Reading, rates: Rates, rules: Rules) -> float:
     new, output = call.segments.tokens - read, call.bill.output
-    if not rules.writes or pause is None:
-        return Bill(read=read, uncached=new, output=output).cost(rates)
-    return Bill(read=read, write=new, write_1h=new if pause > FIVE_MINUTES else 0, output=output).cost(rates)
+    written = max(0, later.tokens - read) if rules.writes else 0
+    hour = written if later.pause > FIVE_MINUTES else 0
+    bill = Bill(read=read, uncached=new - written, write=written, write_1h=hour, output=output)
+    return bill.cost(rates)
 
 
 def with_lifetime(calls: Iterable[Made], lifetime: str, rates: Rates, rules: Rules) -> float:
@@ -119,14 +141,21 @@ def without_cache(calls: Iterable[Made], rates: Rates) -> float:
 def rebilled(calls: Sequence[Made], rules: Rules) -> dict[str, int]:
     """Tokens that an earlier call had sent and a later one did not read, by why that was allowed ("" if not).
 
-    As long as the longest lifetime the provider sells; below its minimum, and in parts of a step, there is
-    nothing to read. Where it was allowed, what another model had read counts too.
+    What was sent counts wherever it stood: a changed system prompt, or a tool that comes late, loses all
+    behind it. It counts as long as the longest lifetime the provider sells; below its minimum, and in parts
+    of a step, there is nothing to read. What only another model had read counts where a switch was allowed.
     """
     found: dict[str, int] = {}
     for place, call in enumerate(calls):
-        common = Segments.repeated_from if call.allowed else Segments.shared_with
-        _, shared = _parent(calls, place, rules, common)
-        lost = max(0, rules.readable(shared) - call.bill.read)
+        sent = max(
+            (
+                call.segments.repeated_from(calls[earlier].segments)
+                for earlier in _alive(calls, place, rules)
+                if call.allowed or calls[earlier].segments.model == call.segments.model
+            ),
+            default=0,
+        )
+        lost = max(0, rules.readable(sent) - call.bill.read)
         if lost:
             found[call.allowed] = found.get(call.allowed, 0) + lost
     return found

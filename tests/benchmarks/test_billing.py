@@ -97,6 +97,21 @@ def test_an_entry_is_not_there_before_the_answer_that_writes_it_has_begun() -> N
     assert (first.write, beside.write, after.read) == (2000, 2000, 2000)
 
 
+@pytest.mark.parametrize("longer_first", [True, False])
+def test_of_two_requests_side_by_side_the_longer_lifetime_stays(*, longer_first: bool) -> None:
+    now = [0.0]
+    cache = AnthropicCache(lambda: now[0])
+    keeps = [
+        cache.bill(anthropic_segments(anthropic_body([["u1", 2000, lifetime]])))[1]
+        for lifetime in ("1h", "5m")
+    ]
+    for keep in keeps if longer_first else reversed(keeps):
+        keep()
+    now[0] = 400.0
+    later, _ = cache.bill(anthropic_segments(anthropic_body([["u1", 2000, "5m"]])))
+    assert later.read == 2000
+
+
 def test_a_bill_in_dollars() -> None:
     # 1,000 uncached at $3, 10,000 read at $0.30, 500 of 700 written at $3.75, 200 at $6, 100 out at $15
     bill = Bill(uncached=1000, read=10_000, write=700, write_1h=200, output=100)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from string import ascii_lowercase
+
 import pytest
 
 from benchmarks.cache import oracle
@@ -14,10 +16,10 @@ RULES = Rules(minimum=1024)
 
 def made(at: float, *names: str, read: int = 0, allowed: str = "", model: str = "m") -> Made:
     """A call of blocks named `x2000`: so many tokens, the same block where the name is the same."""
-    lengths = tuple(int(name[1:]) for name in names)
+    lengths = tuple(int(name.lstrip(ascii_lowercase)) for name in names)
     hashes = tuple(f"{model}:{'/'.join(names[: place + 1])}" for place in range(len(names)))
     opening = next((place for place, name in enumerate(names) if name[0] == "a"), len(names))
-    segments = Segments(lengths, hashes, {len(names) - 1: "5m"}, names, opening)
+    segments = Segments(lengths, hashes, {len(names) - 1: "5m"}, names, opening, model)
     return Made(at, segments, "", Bill(read=read), allowed)
 
 
@@ -39,8 +41,15 @@ def test_what_is_read_after_more_than_an_hour_is_paid_anew() -> None:
 
 def test_what_is_read_soon_and_late_is_written_once_for_the_longer_time() -> None:
     calls = [made(0, "u2000"), made(60, "u2000", "v50"), made(900, "u2000", "w70")]
-    # The third goes on from the second as well as from the first, the later of equals: 840 s
-    assert oracle.best(calls, RATES, RULES) == pytest.approx((2000 * 3.75 + 600 + 300 + 600 + 210) / 1e6)
+    # The third reads what the first wrote and the second read last: 840 s before
+    assert oracle.best(calls, RATES, RULES) == pytest.approx((2000 * 6 + 600 + 150 + 600 + 210) / 1e6)
+
+
+def test_what_only_an_abandoned_branch_said_is_not_written() -> None:
+    calls = [made(0, "u2000"), made(9, "u2000", "v300", "a40"), made(20, "u2000", "v300", "w50")]
+    # 2,000 written; 2,000 read, 300 of 340 written; 2,300 read, 50 uncached
+    expected = (7500 + 600 + 300 * 3.75 + 40 * 3 + 690 + 150) / 1e6
+    assert oracle.best(calls, RATES, RULES) == pytest.approx(expected)
 
 
 def test_below_the_minimum_nothing_is_read_nor_written() -> None:
@@ -81,6 +90,16 @@ def test_without_a_cache_all_is_input() -> None:
 def test_re_billed_is_what_was_sent_before_and_not_read() -> None:
     calls = [made(0, "u2000"), made(60, "u2000", "v500", read=1500), made(70, "u2000", "v500", read=2500)]
     assert oracle.rebilled(calls, RULES) == {"": 500}
+
+
+def test_what_was_sent_behind_something_else_is_re_billed() -> None:
+    calls = [made(0, "s500", "u2000"), made(60, "changed500", "u2000", "v50", "v50")]
+    assert oracle.rebilled(calls, RULES) == {"": 2000}
+
+
+def test_what_is_said_twice_is_new_the_second_time() -> None:
+    calls = [made(0, "u2000"), made(60, "u2000", "u2000", read=2000)]
+    assert oracle.rebilled(calls, RULES) == {}
 
 
 def test_nothing_is_re_billed_below_the_minimum_or_after_the_longest_lifetime() -> None:
