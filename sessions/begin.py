@@ -15,6 +15,7 @@ from providers.call import new_id
 from providers.errors import ConfigurationError
 from providers.provider import Provider
 from providers.types import Message, ModelRef, Prefix
+from sessions.affinity import Affinity
 from sessions.cachebook import CacheBook
 from sessions.catalog import journal_path
 from sessions.chronicle import Chronicle
@@ -30,14 +31,15 @@ from sessions.switch import STAY, Switch
 
 
 async def start(setup: Setup, model: ModelRef, *, provider: Provider | None = None) -> Session:
-    """A new session in `setup.workspace`; nothing is written until its first prompt.
+    """A new session in `setup.workspace`; nothing of it is written until its first prompt.
 
     `provider` is one already open, else `setup` opens it. Raises ConfigurationError.
     """
     provider = provider or setup.providers(model.provider)
     first = _first_line(setup)
-    prefix = fresh_prefix(setup, model, provider, first.session)
-    return _new(setup, first, prefix, provider)
+    with Affinity.new(setup, provider.encoder, first.session).unless_failed() as affinity:
+        prefix = fresh_prefix(setup, model, provider, affinity.key)
+        return _new(setup, first, prefix, provider, affinity)
 
 
 async def resume(setup: Setup, path: Path, *, switch: Switch = STAY) -> Session:
@@ -70,7 +72,8 @@ async def fork(setup: Setup, path: Path, *, switch: Switch = STAY, at: str | Non
     digest = hashlib.sha256(await asyncio.to_thread(path.read_bytes)).hexdigest()
     first = _first_line(setup, Origin(kind="fork", path=str(path), sha256=digest, inherited=old.state.usage))
     prefix, provider = _prefix_and_provider(setup, old.prefix, switch, first.session)
-    session = _new(setup, first, prefix, provider, old)
+    with Affinity.again(setup, prefix.affinity_key).unless_failed() as affinity:
+        session = _new(setup, first, prefix, provider, affinity, old)
     try:
         await session.adopt([*old.state.messages, *_interrupted(old)])
     except BaseException:
@@ -110,31 +113,38 @@ async def _resumed(setup: Setup, path: Path, journal: Journal, switch: Switch) -
     if prefix != old.prefix:
         chronicle.begin_with(prefix)
     _go_on(old, prefix)
-    session = Session(
-        setup=setup,
-        session_id=session_id,
-        prefix=prefix,
-        provider=provider,
-        state=old.state,
-        chronicle=chronicle,
-        keeper=Keeper(setup.workspace.root, setup.home, session_id, setup.captures),
-        calls=list(old.calls),
-        policy=setup.policy,
-        title=old.title,
-        repairs=(*told.notices, *old.repairs),
-        reached=old.reached,
-        cache=_cache_book(setup, old),
-        left=old.prefix if prefix != old.prefix else None,
-        seen=old.seen,
-        untold=old.untold,
-    )
-    if answers := _interrupted(old):
-        await session.adopt(answers)
+    with Affinity.again(setup, prefix.affinity_key).unless_failed() as affinity:
+        session = Session(
+            setup=setup,
+            session_id=session_id,
+            prefix=prefix,
+            provider=provider,
+            state=old.state,
+            chronicle=chronicle,
+            keeper=Keeper(setup.workspace.root, setup.home, session_id, setup.captures),
+            affinity=affinity,
+            calls=list(old.calls),
+            policy=setup.policy,
+            title=old.title,
+            repairs=(*told.notices, *old.repairs),
+            reached=old.reached,
+            cache=_cache_book(setup, old),
+            left=old.prefix if prefix != old.prefix else None,
+            seen=old.seen,
+            untold=old.untold,
+        )
+        if answers := _interrupted(old):
+            await session.adopt(answers)
     return session
 
 
 def _new(
-    setup: Setup, first: SessionLine, prefix: Prefix, provider: Provider, old: Conversation | None = None
+    setup: Setup,
+    first: SessionLine,
+    prefix: Prefix,
+    provider: Provider,
+    affinity: Affinity,
+    old: Conversation | None = None,
 ) -> Session:
     """A session with a journal of its own; `old` is the conversation that it copies."""
     path = journal_path(setup.home, setup.workspace.root, first.session)
@@ -152,6 +162,7 @@ def _new(
         state=state,
         chronicle=chronicle,
         keeper=Keeper(setup.workspace.root, setup.home, first.session, setup.captures),
+        affinity=affinity,
         calls=[],
         policy=setup.policy,
         reached=old.reached if old else None,

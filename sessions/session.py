@@ -27,6 +27,7 @@ from providers.errors import CachetError
 from providers.provider import Provider
 from providers.types import Image, Message, ModelRef, Prefix, Text, Usage
 from sessions import telling
+from sessions.affinity import Affinity
 from sessions.bill import Bill, Cost, cost_of
 from sessions.cachebook import CacheBook
 from sessions.chronicle import Chronicle
@@ -64,6 +65,7 @@ class Session:
         state: AgentState,
         chronicle: Chronicle,
         keeper: Keeper,
+        affinity: Affinity,
         calls: list[CallLine],
         policy: Policy,
         title: str = "",
@@ -84,6 +86,7 @@ class Session:
         self._dialogue = Dialogue(state, prefix, provider, reached or {})
         self._chronicle = chronicle
         self._keeper = keeper
+        self._affinity = affinity
         self._bill = Bill(session_id, calls, setup.limits, setup.rates, setup.paid)
         self._cache = cache or CacheBook(setup.home)
         self._scratch = setup.home.resolve() / "scratch" / session_id
@@ -408,9 +411,12 @@ class Session:
 
     async def release(self) -> None:
         """End the session but leave its provider open for another."""
-        await self.warming.close()
-        await self._keeper.close()
-        self._chronicle.close()
+        try:
+            await self.warming.close()
+            await self._keeper.close()
+            self._chronicle.close()
+        finally:
+            self._affinity.release()
 
     async def close(self) -> None:
         """End the session: its engine, its connections, its lock. The journal stays."""

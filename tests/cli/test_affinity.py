@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,13 @@ import pytest
 from tests.support.openai_server import OpenAIServer
 from tests.support.program import Program, program_in
 from tests.support.responses_server import ResponsesServer, said
+from tests.support.start import PATIENCE
 
 pytestmark = pytest.mark.slow
 
 LONG = "word " * 2000
 KEY = "sk-test-0123456789abcdef"
+RANDOM = re.compile(r"[0-9a-f]{32}")
 
 
 def agent_at(folder: Path, name: str, server: OpenAIServer) -> Program:
@@ -45,7 +49,8 @@ def test_resume_fork_and_sub_agents_keep_the_sessions_key(name: str, header: str
         agent("resume", session, "else", "-p", "--fork", "--permission-mode", "auto")
         found = keys(server, header)
     assert len(found) == 5
-    assert set(found) == {session}
+    assert len(set(found)) == 1
+    assert RANDOM.fullmatch(found[0])
 
 
 def test_an_endpoint_may_want_the_key_under_another_name(tmp_path: Path) -> None:
@@ -53,9 +58,32 @@ def test_an_endpoint_may_want_the_key_under_another_name(tmp_path: Path) -> None
         agent = agent_at(tmp_path, "gate", server)
         with (agent.home / "config.toml").open("a") as config:
             config.write('quirks = ["affinity:x-session-affinity"]\n')
-        session = agent.ask("hi", "-m", "gate/m").json["session_id"]
-        assert keys(server, "x-session-affinity") == [session]
+        assert agent.ask("hi", "-m", "gate/m").code == 0
+        [key] = keys(server, "x-session-affinity")
+        assert RANDOM.fullmatch(key)
         assert keys(server) == [None]
+
+
+def test_sessions_at_once_have_a_key_each_and_the_next_one_has_one_of_theirs(tmp_path: Path) -> None:
+    gate = (("call_1", "bash", {"command": "cat gate"}),)
+    with OpenAIServer([gate, "there", "opened", "after"], minimum=1024, step=128) as server:
+        agent = agent_at(tmp_path, "openai", server)
+        os.mkfifo(agent.project / "gate")
+        with agent.running("-p", "wait", "-m", "openai/m") as waiting:
+            waiting.wait_for("tool_started")
+            beside = agent.ask("meanwhile", "-m", "openai/m")
+            (agent.project / "gate").write_text("open\n")
+            waiting.wait_for("result")
+            assert waiting.process.wait(PATIENCE) == 0
+        after = agent.ask("next", "-m", "openai/m")
+        first, second, again, third = keys(server)
+    assert (beside.code, after.code) == (0, 0)
+    assert first == again != second
+    assert third == first
+    alone, together, own, shared = server.billed
+    assert own["prompt_tokens_details"]["cached_tokens"] == alone["prompt_tokens"] // 128 * 128
+    assert [billed["prompt_tokens_details"]["cached_tokens"] for billed in (alone, together)] == [0, 0]
+    assert shared["prompt_tokens_details"]["cached_tokens"] >= 1024
 
 
 def test_a_cache_that_another_machine_holds_is_named_as_such(tmp_path: Path) -> None:
