@@ -56,7 +56,7 @@ def serve_keys_add(
     budget: Annotated[float | None, Option(metavar="USD", help="What it may spend in a period.")] = None,
     period: Annotated[Period, Option(help="When the budget renews.")] = Period.MONTH,
     concurrent: Annotated[int, Option(metavar="N", help="Runs at the same time.")] = 4,
-    per_minute: Annotated[int, Option(metavar="N", help="Requests a minute.")] = 60,
+    per_minute: Annotated[int, Option(metavar="N", help="Turns a minute.")] = 60,
     terminal_sessions: Annotated[
         bool, Option("--terminal-sessions", metavar="", help="Let it see the terminal's sessions too.")
     ] = False,

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from server.bucket import Bucket
 from server.errors import rate_limited
 from server.keys import ClientKey
 from server.purse import Purse, Spent
-
-DUST = 1e-9
-"""What adding up floats leaves behind."""
 
 
 class Admission:
@@ -43,16 +40,15 @@ class Admission:
         """
         desk = self._desks.get(key.id)
         if desk is None:
-            desk = self._desks[key.id] = _Desk(
-                _Bucket(float(key.per_minute), self._clock()), Purse(self._spent)
-            )
+            full = Bucket.full(key.per_minute, self._clock())
+            desk = self._desks[key.id] = _Desk(full, Purse(self._spent))
         if desk.running >= key.concurrent:
             runs = "one run" if key.concurrent == 1 else f"{key.concurrent} runs"
             message = f"This key may have {runs} under way at once. Wait until one has ended."
             raise rate_limited(message, 1, "concurrency_limit_exceeded")
         wait = desk.bucket.take(key.per_minute, self._clock())
         if wait:
-            message = f"This key may send {key.per_minute} requests a minute. Wait {wait} s."
+            message = f"This key may begin {key.per_minute} turns a minute. Wait {wait} s."
             raise rate_limited(message, wait)
         allowance = desk.purse.reserve(key, running=desk.running, now=self._now())
         desk.running += 1
@@ -91,29 +87,9 @@ class Slot:
 
 
 @dataclass(slots=True)
-class _Bucket:
-    """Tokens that come back evenly: a minute's worth may be taken at once, after a quiet minute."""
-
-    tokens: float
-    filled: float
-    """When it was looked at last, on the clock."""
-
-    def take(self, per_minute: int, now: float) -> int:
-        """Take a token: 0; or take none, and say in how many whole seconds there will be one."""
-        pace = per_minute / 60
-        self.tokens = min(float(per_minute), self.tokens + (now - self.filled) * pace)
-        self.filled = now
-        missing = 1 - self.tokens
-        if missing > DUST:
-            return max(1, math.ceil(missing / pace - DUST))
-        self.tokens -= 1
-        return 0
-
-
-@dataclass(slots=True)
 class _Desk:
     """What is remembered of one key."""
 
-    bucket: _Bucket
+    bucket: Bucket
     purse: Purse
     running: int = field(default=0)

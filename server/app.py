@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp
@@ -42,7 +42,7 @@ def build(
 
     app = Starlette(
         routes=routes(service),
-        exception_handlers={HTTPException: _http_error, Exception: _error},
+        exception_handlers={HTTPException: _http_error, ClientDisconnect: _left, Exception: _error},
         lifespan=lifespan,
     )
     return Guard(Identified(app, ring), hosts, origins, largest_body)
@@ -94,6 +94,11 @@ def _allowed(request: Request) -> str:
     routes: list[Route] = [route for route in request.app.routes if isinstance(route, Route)]
     here = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
     return ", ".join(sorted({method for route in here for method in route.methods or ()}))
+
+
+async def _left(request: Request, error: Exception) -> Response:
+    """The client is gone, or was sent away, before all of its request was here: nobody hears this answer."""
+    return Response(status_code=408)
 
 
 async def _error(request: Request, error: Exception) -> Response:

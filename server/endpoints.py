@@ -41,9 +41,9 @@ from server.session_answers import CheckpointList, DeletedSession, Rewind, Sessi
 Shape: TypeAlias = Any
 """A type that Pydantic can describe: a model, a TypedDict, a union of them."""
 
-ALWAYS = (400, 401, 403, 413, 500)
+ALWAYS = (400, 401, 403, 413, 429, 500)
 """What any request with a key may be answered: by the guard, or because a disk or a setting fails."""
-OF_A_RUN = (404, 409, 422, 429, 499, 502, 503, 504, 507)
+OF_A_RUN = (404, 409, 422, 499, 502, 503, 504, 507)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Endpoint:
     @property
     def statuses(self) -> tuple[int, ...]:
         """Every status of an error."""
-        always = (status for status in ALWAYS if not self.open or status not in (401, 500))
+        always = (status for status in ALWAYS if not self.open or status not in (401, 429, 500))
         return tuple(sorted((*always, *self.errors)))
 
 

@@ -132,6 +132,12 @@ def conflict(message: str, retry_after: int | None = None, code: str | None = "c
     return ApiError(409, INVALID, code, message, retry_after=retry_after)
 
 
+def too_slow() -> ApiError:
+    """408: the request did not come in in time."""
+    message = "The request took too long to come in. Send it anew, all of it at once."
+    return ApiError(408, INVALID, "request_timeout", message)
+
+
 def too_large(message: str) -> ApiError:
     """413: the body is larger than the server takes."""
     return ApiError(413, INVALID, "request_too_large", message)

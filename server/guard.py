@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from providers.errors import ConfigurationError
 from server.errors import ApiError, api_error, bad_request, forbidden, too_large, unauthorized
 from server.keys import ClientKey, KeyRing
+from server.turnstile import Turnstile
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 OPEN_PATHS = frozenset({"/health"})
@@ -86,34 +87,40 @@ class Guard:
 class Identified:
     """Lets nobody in without a key, to any path but `/health`: not even to hear that there is no such path.
 
-    The key stands in `scope["state"]["client"]`.
+    Nor with one that sends more than it may (see `server.turnstile`). The key stands in
+    `scope["state"]["client"]`.
     """
 
-    def __init__(self, app: ASGIApp, ring: KeyRing) -> None:
+    def __init__(self, app: ASGIApp, ring: KeyRing, turnstile: Turnstile | None = None) -> None:
         self.app = app
         self.ring = ring
+        self.turnstile = turnstile or Turnstile()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
             try:
-                scope.setdefault("state", {})["client"] = identify(scope["headers"], self.ring)
+                scope.setdefault("state", {})["client"] = self._identify(scope)
             except ApiError as error:
                 await refuse(error, send)
                 return
         await self.app(scope, receive, send)
 
-
-def identify(headers: Headers, ring: KeyRing) -> ClientKey:
-    """The key a request was sent with. Raises ApiError: 401, or 500 where the ring's file can't be used."""
-    secret = bearer(headers)
-    try:
-        key = ring.authenticate(secret) if secret else None
-    except ConfigurationError as error:
-        _log.error("%s", error)
-        raise api_error(error) from error
-    if key is None:
-        raise unauthorized()
-    return key
+    def _identify(self, scope: Scope) -> ClientKey:
+        """The key a request was sent with. Raises ApiError: 401, 429, 500 where the ring can't be read."""
+        secret = bearer(scope["headers"])
+        if not secret:
+            raise unauthorized()
+        try:
+            key = self.ring.authenticate(secret)
+        except ConfigurationError as error:
+            _log.error("%s", error)
+            raise api_error(error) from error
+        address = scope["client"][0] if scope.get("client") else ""
+        if key is None:
+            self.turnstile.turn_away(address)
+            raise unauthorized()
+        self.turnstile.admit(key, address)
+        return key
 
 
 def bearer(headers: Headers) -> str | None:

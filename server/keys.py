@@ -65,7 +65,7 @@ class ClientKey:
     concurrent: int = CONCURRENT
     """Runs at the same time."""
     per_minute: int = PER_MINUTE
-    """Requests."""
+    """Turns that it may begin. How many requests of all kinds goes by that, too: `server.turnstile`."""
     terminal_sessions: bool = False
     """Whether it also sees the sessions that were begun in the terminal, in its workspace."""
 

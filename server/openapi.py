@@ -34,7 +34,7 @@ ERRORS = {
     409: "Something else is at work on it.",
     413: "The body is too large.",
     422: "The Idempotency-Key came with another request before.",
-    429: "Too many requests, or the key's budget is spent.",
+    429: "Too many requests, too many wrong keys, or the key's budget is spent.",
     499: "The run was cancelled.",
     500: "The server failed.",
     502: "The model's provider failed.",

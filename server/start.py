@@ -24,6 +24,7 @@ from server.finder import Finder
 from server.keys import ClientKey, KeyRing
 from server.ledger import Ledger
 from server.models import Models
+from server.promptness import Patience, prompt
 from server.recovery import recover
 from server.service import SILENCE, Service
 from server.shelf import Shelf
@@ -94,15 +95,7 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
     listening = _listen(settings.host, settings.port)
     try:
         assembled = await assemble(settings)
-        config = uvicorn.Config(
-            assembled.app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            ws="none",
-            timeout_graceful_shutdown=LAST_WORDS,
-            timeout_keep_alive=75,
-        )
+        config = configured(assembled.app)
         announce(Started(_url(listening), assembled.new_key, assembled.recovered))
         preparing = asyncio.create_task(assembled.service.prepare())
         try:
@@ -111,6 +104,22 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
             preparing.cancel()
     finally:
         listening.close()
+
+
+def configured(app: ASGIApp, patience: Patience | None = None) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+    return uvicorn.Config(
+        app,
+        http=prompt(patience or Patience()),
+        ws="none",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # wrong keys are counted by address: it must be one that can't be made up
+        timeout_graceful_shutdown=LAST_WORDS,
+        timeout_keep_alive=75,
+    )
 
 
 async def assemble(settings: Settings) -> Assembled:

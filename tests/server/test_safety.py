@@ -280,6 +280,8 @@ def test_a_removed_key_is_out_at_once_on_every_path_and_its_run_ends(tmp_path: P
         leaver = server.key("leaver")
         begun = server.ask("POST", "/v1/responses", {"input": "hold", "background": True}, key=leaver)
         assert begun.status == 200
+        while not upstream.asked:  # it may not have begun yet
+            server.ask("GET", "/v1/models", key=leaver)
         server.run("serve", "keys", "remove", "leaver")
         for path in (f"/v1/responses/{begun.json['id']}", "/v1/sessions", "/v1/models", "/v1/usage"):
             assert server.ask("GET", path, key=leaver).status == 401

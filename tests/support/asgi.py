@@ -13,6 +13,9 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from server.promptness import Patience
+from server.start import configured
+
 PATIENCE = 30.0
 """Seconds that anything may take before it counts as hung."""
 
@@ -89,10 +92,9 @@ def read_answer(connection: socket.socket) -> Answer:
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[Served]:
-    """The application on a free port of loopback, in a thread of its own."""
-    config = uvicorn.Config(app, log_config=None, lifespan="auto", ws="none", timeout_graceful_shutdown=5)
-    server = _Telling(config)
+def served(app: ASGIApp, patience: Patience | None = None) -> Iterator[Served]:
+    """The application on a free port of loopback, as `agent serve` serves its own, in a thread."""
+    server = _Telling(configured(app, patience))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as `agent serve` does
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)

@@ -22,6 +22,7 @@ from cli.place import Place
 from providers.retry import Retry
 from providers.types import ModelRef
 from server.keys import KeyRing
+from server.promptness import Patience
 from server.service import SILENCE
 from server.start import Settings, assemble
 from sessions.setup import Limits, Setup
@@ -112,6 +113,7 @@ def door(
     environ: Mapping[str, str] | None = None,
     secret: str = "",
     silence: float = SILENCE,
+    patience: Patience | None = None,
 ) -> Iterator[Door]:
     """A server for these models, composed as `agent serve` composes it; failed calls are tried again at once.
 
@@ -135,7 +137,7 @@ def door(
         _, secret = ring.add("test", terminal_sessions=True, per_minute=MANY, concurrent=100)
     with ThreadPoolExecutor(1) as aside:  # the test may be in a loop of its own
         app = aside.submit(asyncio.run, assemble(settings)).result().app
-    with served(app) as listening:
+    with served(app, patience) as listening:
         yield Door(listening.url, secret, home, project)
 
 
