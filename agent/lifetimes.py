@@ -77,8 +77,8 @@ class Habits:
     between_turns: Pauses = field(default_factory=lambda: Pauses(2.5, 1.0, 0.5, memory=40))
     within_turns: Pauses = field(default_factory=lambda: Pauses(19.6, 0.2, 0.2, memory=60))
     lately_between: Pauses = field(default_factory=lambda: Pauses(3.0, 0.0, 0.0, memory=3))
-    lately_within: Pauses = field(default_factory=lambda: Pauses(3.0, 0.0, 0.0, memory=3))
-    """Of this session alone: a slow build makes one slow step after the other."""
+    lately_within: Pauses = field(default_factory=lambda: Pauses(2.0, 0.0, 0.0, memory=3))
+    """Of this session alone: a slow build makes one slow step after the other, so the first one counts."""
 
     @property
     def chance(self) -> float:
