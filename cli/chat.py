@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from agent.settled import settled
 from checkpoint.types import CheckpointError
 from cli import figures
 from cli.approval import Approval
@@ -75,17 +76,13 @@ class Chat:
         screen = Screen(Painter(lambda: prompt.width, opening.setup.environ), prompt.print)
         approval = Approval(prompt, screen, front.stop)
         session = await _session(opening, replace(opening.setup, ask=approval.ask))
+        try:
+            await _tell(screen, opening, session)
+        except BaseException:
+            await settled(session.close())
+            raise
         front.completer.commands = tuple(CommandName(each.name, each.summary) for each in COMMANDS)
-        desk = Desk(session, screen, prompt, lambda: made.settled(), prompt.exit)
-        made = cls(front, desk)
-        for repair in session.repairs:
-            screen.note(repair)
-        if opening.session is not None:
-            screen.note(_resumed(session))
-        if session.left is not None and (cost := await rereading(session, session.prefix, session.left)):
-            screen.note(f"{cost}.")
-        if session.model == SMALLEST:
-            screen.note(CAUTION)
+        made = cls(front, Desk(session, screen, prompt, lambda: made.settled(), prompt.exit))
         front.aside(_warm_up())
         made.settled()
         made._keep_warm.start(session)
@@ -204,6 +201,18 @@ async def _session(opening: Opening, setup: Setup) -> Session:
         return await begin.start(setup, opening.model)
     opened = begin.fork if opening.fork else begin.resume
     return await opened(setup, opening.session, switch=Switch(model=opening.model, effort=opening.effort))
+
+
+async def _tell(screen: Screen, opening: Opening, session: Session) -> None:
+    """What a person has to know before they go on with the session."""
+    for repair in session.repairs:
+        screen.note(repair)
+    if opening.session is not None:
+        screen.note(_resumed(session))
+    if session.left is not None and (cost := await rereading(session, session.prefix, session.left)):
+        screen.note(f"{cost}.")
+    if session.model == SMALLEST:
+        screen.note(CAUTION)
 
 
 def _resumed(session: Session) -> str:

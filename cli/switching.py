@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.cache import minds_effort
 from agent.harmless import harmless, one_line
+from agent.settled import settled
 from cli import figures
 from cli.desk import Desk
 from cli.question import Pick
@@ -79,6 +80,11 @@ def _model(text: str, current: ModelRef) -> ModelRef:
 
 async def new(desk: Desk, argument: str) -> None:
     """A fresh conversation; the one before stays in its journal."""
+    await settled(_begin_anew(desk))
+
+
+async def _begin_anew(desk: Desk) -> None:
+    """All of it or nothing: between the two sessions there is none that could go on."""
     before = desk.session
     desk.take(await begin.anew(before))
     desk.screen.note("A new conversation." + _way_back(before.id, before.path))
@@ -90,9 +96,7 @@ async def fork(desk: Desk, argument: str) -> None:
     if not before.path.exists():
         raise ConfigurationError("There is nothing to fork yet. Send a prompt first.")
     copy = await begin.fork(before.setup, before.path)
-    await before.close()
-    desk.take(copy)
-    desk.screen.note(f"Now in {copy.id}, a fork." + _way_back(before.id, before.path))
+    await desk.move(copy, f"Now in {copy.id}, a fork." + _way_back(before.id, before.path))
 
 
 async def resume(desk: Desk, argument: str) -> None:
@@ -105,11 +109,8 @@ async def resume(desk: Desk, argument: str) -> None:
         desk.screen.note("That is this session.")
         return
     after = await begin.resume(before.setup, path)
-    await before.close()
-    desk.take(after)
-    for repair in after.repairs:
-        desk.screen.note(repair)
-    desk.screen.note(f"Resumed {after.id}: {figures.plural(after.state.turn_count, 'turn')}, {after.model}")
+    turns = figures.plural(after.state.turn_count, "turn")
+    await desk.move(after, *after.repairs, f"Resumed {after.id}: {turns}, {after.model}")
 
 
 async def _named(desk: Desk, name: str) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.host import CallReport
 from agent.reuse import Miss
+from agent.settled import settled
 from checkpoint.types import Snapshot
 from providers.call import new_id
 from providers.pricing import Rates, price
@@ -249,6 +250,10 @@ class Chronicle:
             journal.append(record, sync=False)
 
     async def _begin(self) -> Journal:
+        """The journal, ours from now on. A cancellation comes after that, so that `close` finds it."""
+        return await settled(self._created())
+
+    async def _created(self) -> Journal:
         assert self._first is not None, "an existing journal comes opened"
         self._journal = await asyncio.to_thread(Journal.create, self.path, self._first)
         return self._journal
