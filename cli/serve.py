@@ -67,6 +67,9 @@ def _announce(started: Started, models: tuple[ModelRef, ...], project: Path, wis
     if started.new_key is not None:
         key, secret = started.new_key
         print(f"Made the key {key.name}; it is shown only now, and its hash alone is kept:\n\n  {secret}\n")
+    if started.kept_aside is not None:
+        print(f"What earlier runs answered could not be read: kept as {started.kept_aside}, and begun anew.")
+        print("The sessions are whole; only the ids of their answers are unknown.")
     if started.recovered:
         lost = figures.plural(started.recovered, "run")
         print(f"An earlier server ended during {lost}: marked as failed, the sessions are kept.")

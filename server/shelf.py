@@ -7,31 +7,15 @@ them again for a client. Its methods block, and may be called from any thread.
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from checkpoint.places import make_private
 from providers.types import JSON
+from server.runsfile import COLUMNS, open_runs
 
 KEPT = 30 * 86_400.0
 """Seconds that an answer is kept, as long as OpenAI keeps responses."""
-
-_TABLES = """
-create table if not exists runs (
-    id text primary key, client text not null, workspace text not null, session text not null,
-    message text not null, chain text not null,
-    token text not null, request text not null, created real not null, status integer not null,
-    body text not null
-);
-create index if not exists by_chain on runs (client, workspace, chain, created);
-create index if not exists by_session on runs (session);
-create index if not exists by_age on runs (created);
-create index if not exists by_token on runs (client, token);
-"""
-_COLUMNS = "id, client, workspace, session, message, chain, token, request, created, status, body"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +47,12 @@ class Shelf:
     """The runs on this machine, newest answers first."""
 
     def __init__(self, home: Path) -> None:
-        folder = home / "server"
-        make_private(folder)
-        path = folder / "runs.sqlite"
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        """Raises ConfigurationError where the file can't be used."""
+        file = open_runs(home / "server" / "runs.sqlite")
+        self.kept_aside = file.kept_aside
+        """Where an earlier file is that could not be read; None where there was none such."""
         self._one = threading.Lock()
-        self._base = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._base.execute("pragma journal_mode=wal")
-        self._base.execute("pragma synchronous=normal")
-        self._base.executescript(_TABLES)
+        self._base = file.base
 
     def put(self, run: Shelved) -> None:
         """Keep this run, in place of what was known of it before; and forget those that are too old."""
@@ -90,7 +71,7 @@ class Shelf:
             body.encode("utf-8", "replace").decode(),
         )
         with self._one:
-            self._base.execute(f"insert or replace into runs ({_COLUMNS}) values ({_marks(row)})", row)
+            self._base.execute(f"insert or replace into runs ({COLUMNS}) values ({_marks(row)})", row)
         self.prune(run.created)
 
     def by_id(self, client: str, id: str) -> Shelved | None:
@@ -107,7 +88,7 @@ class Shelf:
     def unfinished(self) -> tuple[Shelved, ...]:
         """Runs that were at work when the server ended without a word."""
         with self._one:
-            rows = self._base.execute(f"select {_COLUMNS} from runs where status = 0").fetchall()
+            rows = self._base.execute(f"select {COLUMNS} from runs where status = 0").fetchall()
         return tuple(_read(row) for row in rows)
 
     def remove(self, client: str, id: str) -> bool:
@@ -133,7 +114,7 @@ class Shelf:
     def _first(self, where: str, *values: str) -> Shelved | None:
         with self._one:
             row = self._base.execute(
-                f"select {_COLUMNS} from runs where {where} order by created desc, rowid desc limit 1", values
+                f"select {COLUMNS} from runs where {where} order by created desc, rowid desc limit 1", values
             ).fetchone()
         return None if row is None else _read(row)
 

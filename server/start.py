@@ -73,6 +73,8 @@ class Started:
     """The key that was made because there was none, with its secret."""
     recovered: int
     """Runs that an earlier server left at work."""
+    kept_aside: Path | None
+    """Where the file of earlier runs is now, because it could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Assembled:
     service: Service
     new_key: tuple[ClientKey, str] | None
     recovered: int
+    kept_aside: Path | None
 
 
 async def serve(settings: Settings, announce: Callable[[Started], None]) -> None:
@@ -96,7 +99,9 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
     try:
         assembled = await assemble(settings)
         config = configured(assembled.app)
-        announce(Started(_url(listening), assembled.new_key, assembled.recovered))
+        announce(
+            Started(_url(listening), assembled.new_key, assembled.recovered, assembled.kept_aside),
+        )
         preparing = asyncio.create_task(assembled.service.prepare())
         try:
             await _Server(config, assembled.service, settings.grace).serve(sockets=[listening])
@@ -125,8 +130,7 @@ def configured(app: ASGIApp, patience: Patience | None = None) -> uvicorn.Config
 async def assemble(settings: Settings) -> Assembled:
     """Everything but the listening: keys and what earlier runs left are read. Raises ConfigurationError."""
     ring = KeyRing.open(settings.home)
-    new_key = ring.first()
-    shelf = Shelf(settings.home)
+    shelf = await asyncio.to_thread(Shelf, settings.home)
     recovered = await asyncio.to_thread(recover, shelf, settings.home)
     await asyncio.to_thread(shelf.prune, time.time())
     service = await _service(settings, ring, shelf)
@@ -137,7 +141,8 @@ async def assemble(settings: Settings) -> Assembled:
         origins=settings.origins,
         largest_body=settings.largest_body,
     )
-    return Assembled(app, service, new_key, recovered)
+    # A key is made last: whatever fails before, no key is left that nobody has seen.
+    return Assembled(app, service, ring.first(), recovered, shelf.kept_aside)
 
 
 async def _service(settings: Settings, ring: KeyRing, shelf: Shelf) -> Service:
