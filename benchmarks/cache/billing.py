@@ -160,7 +160,7 @@ def openai_segments(body: dict[str, Any]) -> Segments:
 def responses_segments(body: dict[str, Any]) -> Segments:
     """Tools, the instructions, then the items of the input, each one block."""
     blocks = [("tool", tool) for tool in body.get("tools", [])]
-    blocks += [("system", {"text": body.get("instructions", "")})]
+    blocks += [("system", {"text": body["instructions"]})] if body.get("instructions") else []
     blocks += [
         (item.get("role", "tool" if "output" in item else "assistant"), item) for item in body["input"]
     ]

@@ -169,6 +169,10 @@ class OpenAIBench(LoopbackServer):
     def segments(self, body: dict[str, Any]) -> Segments:
         return openai_segments(body)
 
+    def objection(self, body: dict[str, Any]) -> str:
+        """What the API would refuse in a request; "" if nothing."""
+        return openai_server.objection(body)
+
     def events(self, words: str, calls: Sequence[Called], bill: Bill) -> tuple[str, ...]:
         """The answer as it is streamed."""
         billed = openai_server.usage(bill.prompt, bill.output, bill.read)
@@ -176,6 +180,9 @@ class OpenAIBench(LoopbackServer):
 
     def _reply(self, request: Recorded) -> Reply:
         body = request.json
+        complaint = self.objection(body)
+        if complaint:
+            return openai_server.refusal(400, complaint, kind="invalid_request_error")
         segments, key = self.segments(body), str(body.get("prompt_cache_key", ""))
         with self._order:
             if not self.billing.fits(segments):
@@ -202,6 +209,9 @@ class ResponsesBench(OpenAIBench):
 
     def segments(self, body: dict[str, Any]) -> Segments:
         return responses_segments(body)
+
+    def objection(self, body: dict[str, Any]) -> str:
+        return responses_server.objection(body)
 
     def events(self, words: str, calls: Sequence[Called], bill: Bill) -> tuple[str, ...]:
         number = next(self._numbers)

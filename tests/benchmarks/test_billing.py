@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from benchmarks.cache.billing import (
     Bill,
     OpenAICache,
     Rates,
+    Segments,
     anthropic_segments,
     openai_segments,
+    responses_segments,
 )
 
 TRACES = Path(__file__).resolve().parents[2] / "benchmarks" / "cache" / "traces"
@@ -56,10 +59,10 @@ def anthropic_body(blocks: list[list[Any]]) -> dict[str, Any]:
     return {"model": "m", "messages": messages}
 
 
-def openai_body(blocks: list[list[Any]]) -> dict[str, Any]:
+def body(history: str, blocks: list[list[Any]]) -> dict[str, Any]:
     return {
         "model": "m",
-        "messages": [
+        history: [
             {"role": "user", "content": block(name, tokens, MESSAGE)} for name, tokens, _ in rows(blocks)
         ],
     }
@@ -76,13 +79,20 @@ def test_anthropics_bill(calls: list[Any]) -> None:
         assert bill == Bill(**call["bill"])
 
 
+@pytest.mark.parametrize(
+    "segments",
+    [
+        pytest.param(lambda blocks: openai_segments(body("messages", blocks)), id="chat"),
+        pytest.param(lambda blocks: responses_segments(body("input", blocks)), id="responses"),
+    ],
+)
 @pytest.mark.parametrize("calls", traces("openai.toml"))
-def test_openais_bill(calls: list[Any]) -> None:
+def test_openais_bill(calls: list[Any], segments: Callable[[list[list[Any]]], Segments]) -> None:
     now = [0.0]
     cache = OpenAICache(lambda: now[0])
     for call in calls:
         now[0] = call["at"]
-        bill, keep = cache.bill(openai_segments(openai_body(call["blocks"])), call["key"])
+        bill, keep = cache.bill(segments(call["blocks"]), call["key"])
         keep()
         assert bill == Bill(**call["bill"])
 

@@ -248,6 +248,8 @@ def objection(body: dict[str, Any]) -> str:
     lifetimes = [marks[place] for place in sorted(marks)]
     if len(marks) > 4:
         return f"A maximum of 4 blocks with cache_control may be provided. Found {len(marks)}."
+    if not SECONDS.keys() >= {*lifetimes}:
+        return "cache_control.ttl: Input should be '5m' or '1h'"
     if lifetimes != sorted(lifetimes):
         return "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block"
     return next(filter(None, map(_message_objection, body["messages"])), "") or _unanswered(body["messages"])

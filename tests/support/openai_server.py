@@ -9,6 +9,7 @@ of canonical JSON.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -63,6 +64,33 @@ def refusal(
 ) -> Reply:
     """An HTTP error in OpenAI's envelope."""
     return json_reply({"error": {"message": message, "type": kind, "code": code}}, status, headers)
+
+
+def objection(body: dict[str, Any], ids: str = ".{1,40}", known: Iterable[str] = ()) -> str:
+    """What OpenAI's and Mistral's chat completions refuse. `ids` is the form of a tool call's id."""
+    fields = {"role", "content", "tool_calls", "tool_call_id", *known}
+    waiting: list[str] = []
+    for message in body["messages"]:
+        if set(message) - fields:
+            return f"unknown fields in a message: {set(message) - fields}"
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in waiting:
+                return "a tool message answers no call"
+            waiting.remove(message["tool_call_id"])
+            continue
+        if waiting:
+            return "tool calls must be followed by tool messages"
+        calls = message.get("tool_calls", [])
+        if message["role"] == "assistant" and not (
+            message["content"] or calls or message.get("reasoning_content")
+        ):
+            return "an assistant message has neither content nor tool calls"
+        waiting = [call["id"] for call in calls]
+        if not all(re.fullmatch(ids, call_id) for call_id in waiting):
+            return f"the id of a tool call is not {ids}"
+        if not all(isinstance(json.loads(call["function"]["arguments"]), dict) for call in calls):
+            return "arguments are the JSON text of an object"
+    return "tool calls must be followed by tool messages" if waiting else ""
 
 
 class OpenAIServer(LoopbackServer):

@@ -104,6 +104,32 @@ def refusal(status: int, message: str, *, param: str | None = None, **headers: s
     return json_reply({"error": error}, status, headers)
 
 
+def objection(body: dict[str, Any]) -> str:
+    """What the API would refuse in a request; "" if nothing."""
+    waiting: set[str] = set()
+    for item in body["input"]:
+        match item["type"]:
+            case "function_call":
+                if len(item["call_id"]) > 64:
+                    return "call_id: string too long"
+                waiting.add(item["call_id"])
+            case "function_call_output":
+                if item["call_id"] not in waiting:
+                    return "No tool call found for function call output"
+                waiting.discard(item["call_id"])
+            case "message":
+                if waiting:
+                    return "No tool output found for function call"
+                if not item["content"]:
+                    return "content must not be empty"
+            case "reasoning":
+                if not item.get("encrypted_content"):
+                    return "Item not found: items are not persisted when `store` is false"
+            case kind:
+                return f"no item is a {kind}"
+    return "No tool output found for function call" if waiting else ""
+
+
 class ResponsesServer(LoopbackServer):
     """Gives `answers` in order, one a request: a tuple of output items, or a whole reply."""
 

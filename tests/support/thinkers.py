@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,58 +110,6 @@ def _chat(name: str, finish: str, *deltas: dict[str, Any]) -> Reply:
     return sse(thought, *map(chunk, deltas), chunk({}, finish), billed, DONE)
 
 
-def chat_objection(body: dict[str, Any], ids: str = ".{1,40}", known: Iterable[str] = ()) -> str:
-    """What OpenAI's and Mistral's chat completions refuse. `ids` is the form of a tool call's id."""
-    fields = {"role", "content", "tool_calls", "tool_call_id", *known}
-    waiting: list[str] = []
-    for message in body["messages"]:
-        if set(message) - fields:
-            return f"unknown fields in a message: {set(message) - fields}"
-        if message["role"] == "tool":
-            if message["tool_call_id"] not in waiting:
-                return "a tool message answers no call"
-            waiting.remove(message["tool_call_id"])
-            continue
-        if waiting:
-            return "tool calls must be followed by tool messages"
-        calls = message.get("tool_calls", [])
-        if message["role"] == "assistant" and not (
-            message["content"] or calls or message.get("reasoning_content")
-        ):
-            return "an assistant message has neither content nor tool calls"
-        waiting = [call["id"] for call in calls]
-        if not all(re.fullmatch(ids, call_id) for call_id in waiting):
-            return f"the id of a tool call is not {ids}"
-        if not all(isinstance(json.loads(call["function"]["arguments"]), dict) for call in calls):
-            return "arguments are the JSON text of an object"
-    return "tool calls must be followed by tool messages" if waiting else ""
-
-
-def _responses_objection(body: dict[str, Any]) -> str:
-    waiting: set[str] = set()
-    for item in body["input"]:
-        match item["type"]:
-            case "function_call":
-                if len(item["call_id"]) > 64:
-                    return "call_id: string too long"
-                waiting.add(item["call_id"])
-            case "function_call_output":
-                if item["call_id"] not in waiting:
-                    return "No tool call found for function call output"
-                waiting.discard(item["call_id"])
-            case "message":
-                if waiting:
-                    return "No tool output found for function call"
-                if not item["content"]:
-                    return "content must not be empty"
-            case "reasoning":
-                if not item.get("encrypted_content"):
-                    return "Item not found: items are not persisted when `store` is false"
-            case kind:
-                return f"no item is a {kind}"
-    return "No tool output found for function call" if waiting else ""
-
-
 _THOUGHT = responses_server.thought("thought-of-openai", encrypted="gAAAA+/thought-of-openai==")
 
 CHAT = Thinker(
@@ -173,7 +119,7 @@ CHAT = Thinker(
     calls=lambda: _chat("deepseek", "tool_calls", fragment(0, "functions.ls:0|é", "ls", '{"path": "."}')),
     says=lambda words: _chat("deepseek", "stop", {"content": words}),
     stares=lambda: _chat("deepseek", "length"),
-    objection=lambda body: chat_objection(body, known=("reasoning_content",)),
+    objection=lambda body: openai_server.objection(body, known=("reasoning_content",)),
     quirks=frozenset({"short_call_ids"}),
 )
 MISTRAL = Thinker(
@@ -183,7 +129,7 @@ MISTRAL = Thinker(
     calls=lambda: _chat("mistral", "tool_calls", fragment(0, "D681PevKs", "ls", '{"path": "."}')),
     says=lambda words: _chat("mistral", "stop", {"content": words}),
     stares=lambda: _chat("mistral", "length"),
-    objection=lambda body: chat_objection(body, ids="[a-zA-Z0-9]{9}"),
+    objection=lambda body: openai_server.objection(body, ids="[a-zA-Z0-9]{9}"),
     keeps=False,
 )
 RESPONSES = Thinker(
@@ -197,7 +143,7 @@ RESPONSES = Thinker(
             _THOUGHT, status="incomplete", incomplete_details={"reason": "max_output_tokens"}
         )
     ),
-    objection=_responses_objection,
+    objection=responses_server.objection,
     wire="openai-responses",
 )
 
