@@ -32,7 +32,7 @@ from providers.errors import (
 from sessions.bill import UnknownCost
 from sessions.catalog import AmbiguousSession, NoSuchSession
 from sessions.journal import JournalBusy, JournalError, JournalNewer
-from sessions.session import TurnUnderWay
+from sessions.turns import TurnUnderWay
 
 INVALID = "invalid_request_error"
 """OpenAI's type for whatever the client can mend, wrong keys and unknown names included."""

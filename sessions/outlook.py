@@ -10,7 +10,9 @@ from agent.cache import chooses_lifetime
 from agent.room import Room, measured
 from providers.pricing import Rates, price
 from providers.types import Message, Prefix, Request, Usage
+from sessions.bill import Bill
 from sessions.cachebook import CacheBook
+from sessions.dialogue import Dialogue
 from sessions.records import CallLine
 from sessions.rehydrate import Conversation
 
@@ -67,6 +69,18 @@ def outlook(
         hour=choice is not None and choice.lifetime == "1h",
         writes=chooses_lifetime(prefix) or (last is not None and last.usage.cache_write_tokens > 0),
     )
+
+
+def outlook_live(book: CacheBook, dialogue: Dialogue, bill: Bill, prefix: Prefix, now: float) -> Outlook:
+    """For a session at work, whose conversation would go on with this prefix."""
+    found = outlook(book, prefix, dialogue.state.messages, bill.latest, now)
+    prompt = filled(dialogue, bill) or found.prompt
+    return replace(found, prompt=prompt, held=min(found.held, prompt))
+
+
+def filled(dialogue: Dialogue, bill: Bill) -> int:
+    """Tokens that the conversation fills of the context window; 0 before anything was answered."""
+    return dialogue.filled if dialogue.state.messages and bill.latest else 0
 
 
 def outlook_of(told: Conversation, home: Path, now: float) -> Outlook | None:

@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from agent.compaction import Compaction
-from agent.events import CallFinished, Compacted, Event, TurnFinished, TurnStarted
+from agent.events import Event
 from agent.lifetimes import Choice
-from agent.loop import run
 from agent.parts import Part
 from agent.permissions import Policy
-from agent.recording import INTERRUPTED, Recorder
-from agent.rig import Rig
 from agent.room import Room
-from agent.secrets import Redactor, child_environment
+from agent.secrets import Redactor
 from agent.state import AgentState
 from agent.summary import is_summary
-from checkpoint.types import CheckpointError, Snapshot
-from providers.call import new_id
-from providers.errors import CachetError
+from checkpoint.types import Snapshot
 from providers.provider import Provider
-from providers.types import Image, Message, ModelRef, Prefix, Text, Usage
-from sessions import telling
+from providers.types import Image, Message, ModelRef, Prefix, Usage
 from sessions.affinity import Affinity
 from sessions.bill import Bill, Cost, cost_of
 from sessions.cachebook import CacheBook
 from sessions.chronicle import Chronicle
 from sessions.dialogue import Dialogue
 from sessions.gate import Gate
-from sessions.journal import JournalError
 from sessions.keeper import Keeper, RewindPlan, Rewound
 from sessions.mainlane import MainLane
 from sessions.milestones import Milestones
-from sessions.outlook import Outlook, outlook
+from sessions.outlook import Outlook, filled, outlook_live
 from sessions.preface import Preface
 from sessions.records import CallLine
 from sessions.reversal import Reversal
@@ -45,11 +34,8 @@ from sessions.seen import Versions
 from sessions.setup import Setup
 from sessions.switch import Switch
 from sessions.traffic import Reached
+from sessions.turns import Turns
 from sessions.warming import Warming
-
-
-class TurnUnderWay(CachetError):
-    """A session does one turn at a time."""
 
 
 class Session:
@@ -89,8 +75,8 @@ class Session:
         self._affinity = affinity
         self._bill = Bill(session_id, calls, setup.limits, setup.rates, setup.paid)
         self._cache = cache or CacheBook(setup.home)
-        self._scratch = setup.home.resolve() / "scratch" / session_id
-        self._gate = Gate(setup, replace(policy, readable=(*policy.readable, self._scratch)), chronicle)
+        scratch = setup.home.resolve() / "scratch" / session_id
+        self._gate = Gate(setup, replace(policy, readable=(*policy.readable, scratch)), chronicle)
         redactor = Redactor.of(setup.environ, setup.secrets)
         self._preface = Preface(setup.workspace, setup.home, redactor, untold)
         self._lane = MainLane(
@@ -108,7 +94,18 @@ class Session:
             self._dialogue, chronicle, keeper, self._cache, self._milestones, self._preface
         )
         self.warming = Warming(self._dialogue, chronicle, self._bill, self._cache)
-        self._at_work = False
+        self._turns = Turns(
+            setup,
+            scratch,
+            dialogue=self._dialogue,
+            chronicle=chronicle,
+            keeper=keeper,
+            lane=self._lane,
+            preface=self._preface,
+            milestones=self._milestones,
+            bill=self._bill,
+            cache=self._cache,
+        )
 
     # --- faces ----------------------------------------------------------------------------------------------
 
@@ -182,9 +179,7 @@ class Session:
 
         An estimate where none of its calls sent it as it is now: after a compaction.
         """
-        if not self.state.messages or self.last_call is None:
-            return 0
-        return self._dialogue.filled
+        return filled(self._dialogue, self._bill)
 
     @property
     def warm_until(self) -> float | None:
@@ -202,9 +197,7 @@ class Session:
 
     def outlook(self, prefix: Prefix, now: float) -> Outlook:
         """What the next call would find in the cache on this prefix, and cost. `now`: since the epoch."""
-        found = outlook(self._cache, prefix, self.state.messages, self.last_call, now)
-        filled = self.context_tokens or found.prompt
-        return replace(found, prompt=filled, held=min(found.held, filled))
+        return outlook_live(self._cache, self._dialogue, self._bill, prefix, now)
 
     def check_cache(self) -> None:
         """Raises BudgetReached where this run used the cache less than its limits demand."""
@@ -239,101 +232,13 @@ class Session:
         """The model is about to see this file as it is on disk: it may change it without reading it again."""
         self._milestones.seen.note(path)
 
-    async def turn(self, prompt: str, images: tuple[Image, ...] = ()) -> AsyncGenerator[Event, None]:
-        """Send a prompt and do what the model wants until it is done.
+    def turn(self, prompt: str, images: tuple[Image, ...] = ()) -> AsyncGenerator[Event, None]:
+        """Send a prompt and do what the model wants until it is done (`Turns.take`)."""
+        return self._turns.take(prompt, images)
 
-        A checkpoint is made at the end, also of a turn that failed or was cancelled. Raises what `agent.run`
-        raises, after everything is recorded, and TurnUnderWay while another turn is at work.
-        """
-        with self._one_at_a_time():
-            async with aclosing(self._take_turn(prompt, images)) as events:
-                async for event in events:
-                    yield event
-
-    async def compact(self, keep: str = "") -> AsyncGenerator[Event, None]:
-        """Put a summary in the conversation's place; `keep` says what it must hold above all.
-
-        The messages it stands for stay in the journal, and a rewind to before brings them back. What fails or
-        is cancelled changes nothing but the bill. Raises NothingToCompact, CompactionFailed, TurnUnderWay,
-        and what a turn raises.
-        """
-        with self._one_at_a_time():
-            self._lane.turn = None
-            recorder, rig = Recorder(self.state, self._lane), self._rig()
-            await recorder.answer_open(INTERRUPTED)
-            compaction = Compaction(self.state, self._lane, rig, recorder)
-            room = await self.room()
-            async with aclosing(compaction.events(room, "as you asked", self._lane.redact(keep))) as events:
-                async for event in events:
-                    for told in await self._told(event):
-                        yield told
-            yield await self._milestones.reached("/compact")
-
-    async def _told(self, event: Event) -> tuple[Event, ...]:
-        """The event as it is told: a call with what it missed in the cache, a compaction with its dollars."""
-        match event:
-            case CallFinished():
-                missed = telling.missed(event, self.calls)
-                return (event, missed) if missed else (event,)
-            case Compacted():
-                found = self.outlook(self.prefix, time.time())
-                return (await asyncio.to_thread(telling.priced, event, self.calls, found, self._bill.rates),)
-            case _:
-                return (event,)
-
-    @contextmanager
-    def _one_at_a_time(self) -> Iterator[None]:
-        if self._at_work:
-            raise TurnUnderWay("This session is at work on a turn. Wait for its end, or stop it first.")
-        self._at_work = True
-        try:
-            yield
-        finally:
-            self._at_work = False
-
-    async def _take_turn(self, prompt: str, images: tuple[Image, ...]) -> AsyncGenerator[Event, None]:
-        if await self._dialogue.settle():
-            self._chronicle.begin_with(self.prefix)
-        preface = await self._preface.blocks(first=not self.state.messages)
-        message = Message(new_id("msg"), "user", (*preface, *images, Text(prompt)))
-        self._lane.turn = message.id
-        before = self._milestones.moment()
-        events = run(self.state, message, self._lane, self._rig())
-        finished: TurnFinished | None = None
-        try:
-            async with aclosing(events):
-                async for event in events:
-                    if not isinstance(event, TurnStarted):  # by then the request is on its way
-                        self._keeper.begin(before)
-                    if isinstance(event, TurnFinished):
-                        finished = event
-                        continue
-                    for told in await self._told(event):
-                        yield told
-        except BaseException:
-            self._keeper.begin(before)
-            with suppress(CheckpointError, JournalError):  # what ended the turn is what its caller must hear
-                await self._milestones.reached(prompt)
-            raise
-        self._keeper.begin(before)
-        yield await self._milestones.reached(prompt)
-        if finished is not None:
-            self._bill.check_cut(finished.stop_reason)
-            yield finished
-
-    def _rig(self) -> Rig:
-        return Rig(
-            provider=self.provider,
-            prefix=self.prefix,
-            toolbox=self._setup.toolbox,
-            workspace=self._setup.workspace,
-            environment=child_environment(self._setup.environ, pass_env=self._setup.pass_env),
-            scratch=self._scratch,
-            seen=self._milestones.seen,
-            retry=self._setup.retry,
-            answer_tokens=self._setup.answer_tokens,
-            gauge=self._dialogue.gauge if self._setup.auto_compact else None,
-        )
+    def compact(self, keep: str = "") -> AsyncGenerator[Event, None]:
+        """Put a summary in the conversation's place; `keep` says what it must hold (`Turns.compact`)."""
+        return self._turns.compact(keep)
 
     # --- going back, going elsewhere ------------------------------------------------------------------------
 
@@ -355,7 +260,7 @@ class Session:
         other ends in a checkpoint: no earlier one has these files at this place. A cancellation is raised
         after all is done. Raises CheckpointError, and TurnUnderWay.
         """
-        with self._one_at_a_time():
+        with self._turns.alone():
             await self.warming.close()
             return await self._reversal.rewind(number, files=files, conversation=conversation, keep=keep)
 
@@ -378,7 +283,7 @@ class Session:
         A request that keeps the old one's cache warm is given up, and booked where it belongs. Raises
         ConfigurationError, and TurnUnderWay.
         """
-        with self._one_at_a_time():
+        with self._turns.alone():
             prefix, provider = self._after(switch)
             if prefix == self.prefix:
                 return

@@ -50,7 +50,7 @@ from server.guard import Guard
 from sessions.bill import UnknownCost
 from sessions.catalog import AmbiguousSession, NoSuchSession
 from sessions.journal import Journal, JournalBusy, JournalError, JournalNewer, JournalUnwritable
-from sessions.session import TurnUnderWay
+from sessions.turns import TurnUnderWay
 from tests.support.asgi import Served, served
 
 SECRET = "/home/ada/.cachet/sessions/shop-1/secret.jsonl sk-live-0123456789abcdef"

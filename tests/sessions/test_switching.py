@@ -19,9 +19,10 @@ from providers.registry import open_provider
 from providers.retry import Retry
 from providers.types import ModelRef, TextDelta, Thinking
 from sessions import begin
-from sessions.session import Session, TurnUnderWay
+from sessions.session import Session
 from sessions.setup import Setup
 from sessions.switch import Switch
+from sessions.turns import TurnUnderWay
 from tests.support import anthropic_server
 from tests.support.anthropic_server import AnthropicServer
 from tests.support.loopback import LoopbackServer, Recorded, sse
