@@ -101,8 +101,14 @@ class Dialogue:
 
     async def gauge(self, request: Request) -> Room:
         """How much of the window a request that continues it fills."""
-        found = self._reached.get(self.prefix)
-        counted = found.call.usage if found and found.end == request.previous_end else None
+        return await self.room_of(request, self._reached.get(self.prefix))
+
+    async def room_of(self, request: Request, reached: Reached | None) -> Room:
+        """How much of the window a request on this prefix fills, a sub-agent's too.
+
+        `reached` is how far its own conversation was sent before.
+        """
+        counted = reached.call.usage if reached and reached.end == request.previous_end else None
         room = measured(request, None, counted) if counted else self._estimated(request)
         if room.filled < SMALLEST_WINDOW:
             return room  # any window has room for it: the endpoint needn't be asked

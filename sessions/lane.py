@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from agent.host import (
@@ -18,14 +18,13 @@ from agent.host import (
     MessageAdded,
     Verdict,
 )
-from agent.room import Room, measured
+from agent.room import Room
 from agent.tools.contract import Intent
-from providers.errors import ProviderError
 from providers.types import Message, Request, ToolCall
 from sessions.bill import Bill, cost_of
 from sessions.cachebook import CacheBook
 from sessions.chronicle import Chronicle
-from sessions.dialogue import SMALLEST_WINDOW, Dialogue
+from sessions.dialogue import Dialogue
 from sessions.gate import Gate
 from sessions.records import CallLine
 from sessions.setup import Limits
@@ -57,7 +56,7 @@ class Beside:
     _messages: list[Message] = field(default_factory=list)
     _calls: list[CallLine] = field(default_factory=list)
     _reached: Reached | None = None
-    """How far the conversation, as it is now, was sent."""
+    """How far the conversation was sent last."""
 
     @property
     def cost(self) -> float | None:
@@ -71,7 +70,6 @@ class Beside:
             case HistoryCompacted(summary, replaced):
                 await self.chronicle.compaction(summary, replaced, turn=self.turn, lane=self.lane_of.id)
                 fact.apply(self._messages)
-                self._reached = None
                 self.cache.record.compacted(self.lane_of.id)
             case CallMade():
                 await self._book(fact)
@@ -84,14 +82,7 @@ class Beside:
             yield await allowed(self.cache.planned(request, time.time()), self.bill)
 
     async def room(self, request: Request) -> Room:
-        found = self._reached
-        counted = found.call.usage if found and found.end == request.previous_end else None
-        room = measured(request, None, counted)
-        if room.filled < SMALLEST_WINDOW:
-            return room
-        with suppress(ProviderError):
-            return replace(room, window=await self.dialogue.window())
-        return room
+        return await self.dialogue.room_of(request, self._reached)
 
     async def permit(self, call: ToolCall, intent: Intent) -> Verdict:
         return await self.gate.permit(call, intent, task=self.lane_of.title)

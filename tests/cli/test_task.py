@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.cache.server import Say
 from tests.support.program import program_in
 from tests.support.script import say, script, use
+from tests.support.windows import GO, LONG_JOB, Bench, ChatBench, ClaudeBench, Play, ResponsesBench, fill, on
 
 pytestmark = pytest.mark.slow
 
@@ -64,3 +66,26 @@ def test_a_process_killed_inside_a_task_leaves_a_session_that_goes_on(tmp_path: 
     answered = agent.lines("message")[5]
     assert "Interrupted" in json.dumps(answered["blocks"])
     assert agent.checkpoint()["token_snapshot"]["input"] == 9
+
+
+@pytest.mark.parametrize("bench", [ClaudeBench, ChatBench, ResponsesBench])
+def test_a_task_that_would_fill_its_window_is_summed_up_and_the_resumed_session_sends_the_same(
+    tmp_path: Path, bench: type[Bench]
+) -> None:
+    with on(tmp_path, bench, Play((*GO, Say("Still done.")), read=LONG_JOB)) as server:
+        agent = program_in(tmp_path, **server.environ())
+        agent.home.mkdir()
+        agent.home.joinpath("config.toml").write_text(server.CONFIG)
+        fill(agent.project, bench)
+        ran = agent.ask("go", "-m", str(bench.MODEL))
+        again = agent.ask("go", "-c")
+    assert (ran.json["result"], again.json["result"]) == ("Done.", "Still done.")
+    assert server.billing.refused == 0
+    assert len(ran.json["calls"]) + 1 == len(server.billing.calls)
+    summaries = [call for call in ran.json["calls"] if call["purpose"] == "compaction"]
+    assert summaries
+    assert {line["lane"] for line in agent.lines("compaction")} == {call["lane"] for call in summaries}
+    assert ran.json["usage"]["input_tokens"] == sum(made.bill.uncached for made in server.billing.calls[:-1])
+    before, resumed = server.billing.calls[-2:]
+    assert resumed.segments.hashes[: len(before.segments.hashes)] == before.segments.hashes
+    assert resumed.bill.read >= before.segments.tokens // 128 * 128

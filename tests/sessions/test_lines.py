@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from providers.types import Image, Message, Opaque, Origin, Text, Thinking, ToolCall, ToolResult, Usage
 from sessions.lines import decode, encode
-from sessions.records import CallLine, MessageLine, NoteLine, PrefixLine, SessionLine, UnknownLine
+from sessions.records import (
+    CallLine,
+    CompactionLine,
+    MessageLine,
+    NoteLine,
+    PrefixLine,
+    SessionLine,
+    UnknownLine,
+)
 from tests.support.journals import AT, booked, said
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "journal" / "golden-1.jsonl"
@@ -51,6 +59,15 @@ def test_an_unknown_key_survives() -> None:
 def test_a_kind_from_a_later_version_survives_as_it_came() -> None:
     line = '{"kind":"branch","colour":"grün","id":"b1","at":"x","parent":null}'
     assert encode(decode(line)) == line
+
+
+def test_a_compaction_names_its_lane_where_that_is_a_sub_agents() -> None:
+    stands = '"summary":"s","first":"a","last":"b"'
+    line = f'{{"kind":"compaction","id":"c","parent":"m1","at":"","lane":"task_1",{stands}}}'
+    record = decode(line)
+    assert isinstance(record, CompactionLine)
+    assert record.lane == "task_1"
+    assert encode(record) == line
 
 
 def test_a_block_type_from_a_later_version_survives_and_belongs_to_no_wire() -> None:

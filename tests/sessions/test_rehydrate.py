@@ -209,6 +209,14 @@ def test_a_summary_stands_in_the_place_of_its_range() -> None:
     assert found.head == "u3"
 
 
+def test_what_a_sub_agents_summary_stands_for_is_no_part_of_the_main_conversation() -> None:
+    """Whatever its line names: by its lane alone it is another conversation's."""
+    line = CompactionLine(id="x", parent="a3", at=AT, summary="u2", first="u1", last="a2", lane="task_1")
+    found = rehydrate([*two_turns(), line])
+    assert ids(found) == ids(rehydrate(two_turns()))
+    assert found.state.turn_count == rehydrate(two_turns()).state.turn_count
+
+
 def test_compaction_lowers_neither_totals_nor_the_turn_count() -> None:
     found = rehydrate(compacted())
     assert found.state.turn_count == 3

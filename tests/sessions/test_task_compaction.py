@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
 from agent.events import CacheMissed, Compacted, Event, NotCompacted, ToolOutput, TurnFinished
 from agent.summary import QUOTE, is_summary
-from benchmarks.cache import server as benches
 from benchmarks.cache.oracle import Made
-from benchmarks.cache.server import Answer, Choose, Clock, Say, Use
+from benchmarks.cache.server import Answer, Say, Use
 from providers.errors import BudgetReached
 from providers.pricing import Rates
 from providers.registry import open_provider
 from providers.settings import ProviderSettings
-from providers.types import ModelRef, Usage
+from providers.types import Usage
 from sessions import begin
 from sessions.journal import read
 from sessions.records import MAIN, CallLine, CompactionLine
@@ -29,81 +27,21 @@ from sessions.setup import Limits
 from sessions.stats import collect, summarise
 from tests.sessions.test_tasks import billed, lanes
 from tests.support.hosting import results
-from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply
 from tests.support.setups import setup
-
-FILES = 12
-SUMMARY = "Read so far: nothing odd."
-
-
-class SmallModels(LoopbackServer):
-    """An endpoint of the OpenAI family whose model has a context window of 12,000 tokens, and tells it."""
-
-    WINDOW = 12_000
-    MODEL = ModelRef("openai", "small")
-    WIDTH = 30
-    """Characters of a line in the project's files: how much room a file takes."""
-
-    def _reply(self, request: Recorded) -> Reply:
-        if request.method != "GET":
-            return super()._reply(request)  # type: ignore[misc]
-        listed = {"id": "small", "object": "model", "max_model_len": self.WINDOW}
-        return json_reply({"object": "list", "data": [listed]})
-
-
-class ChatBench(SmallModels, benches.OpenAIBench):
-    WIRE = ""
-
-
-class ResponsesBench(SmallModels, benches.ResponsesBench):
-    WIRE = "openai-responses"
-
-
-class ClaudeBench(benches.AnthropicBench):
-    """A model of Anthropic's, with the window that the price table knows it to have."""
-
-    WINDOW = 200_000
-    MODEL = ModelRef("anthropic", "claude-sonnet-4-5")
-    WIDTH = 800
-    WIRE = ""
-
-
-Bench: TypeAlias = ClaudeBench | ChatBench | ResponsesBench
-
-
-class Play:
-    """Gives each conversation its answers in order, whatever it still holds of those before.
-
-    `summary` answers every request for one. `names` tells whose each answered request was.
-    """
-
-    def __init__(self, go: Sequence[Answer], summary: Answer | None = None, **jobs: Sequence[Answer]) -> None:
-        self._answers = {"go": iter(go)} | {f"job {name}": iter(played) for name, played in jobs.items()}
-        self._summary = summary or Say(SUMMARY)
-        self.names: list[str] = []
-
-    def __call__(self, body: dict[str, Any]) -> Answer:
-        said = [*_said_by_users(body)]
-        (name,) = {name for name in self._answers for text in said if text.endswith(name)}
-        self.names.append(name)
-        return self._summary if "about to be replaced" in said[-1] else next(self._answers[name])
-
-
-def _said_by_users(body: dict[str, Any]) -> Iterator[str]:
-    for message in body.get("messages") or body["input"]:
-        content = message.get("content")
-        if message.get("role") != "user":
-            continue
-        yield from [content] if isinstance(content, str) else [block.get("text", "") for block in content]
-
-
-def job(name: str) -> tuple[str, dict[str, Any]]:
-    return ("task", {"description": f"the {name}", "prompt": f"job {name}"})
-
-
-READING: tuple[Answer, ...] = tuple(Use((("read", {"path": f"{number}.txt"}),)) for number in range(FILES))
-LONG_JOB = (*READING, Say("Nothing is odd."))
-GO = (Use((job("read"),)), Say("Done."))
+from tests.support.windows import (
+    FILES,
+    GO,
+    LONG_JOB,
+    READING,
+    Bench,
+    ChatBench,
+    ClaudeBench,
+    Play,
+    ResponsesBench,
+    fill,
+    job,
+    on,
+)
 
 
 class Told:
@@ -120,10 +58,7 @@ class Told:
         )
         self.events: list[Event] = []
         self._model = server.MODEL
-        project = self.setup.workspace.root
-        project.joinpath("AGENTS.md").write_text("Mind the gap. " * 450)
-        for number in range(FILES):
-            project.joinpath(f"{number}.txt").write_text(f"file {number:02} {'-' * server.WIDTH}\n" * 100)
+        fill(self.setup.workspace.root, type(server))
 
     async def go(self, *, begun: Path | None = None) -> Session:
         """A turn in a new session, or in the one that was `begun` there."""
@@ -141,12 +76,6 @@ class Told:
     @property
     def output(self) -> str:
         return "".join(event.text for event in self.events if isinstance(event, ToolOutput))
-
-
-def on(folder: Path, bench: type[Bench], play: Choose) -> Bench:
-    server = bench(Clock(folder / "clock"), play)
-    server.billing.window = bench.WINDOW
-    return server
 
 
 def opening_of(session: Session, made: Made) -> int:
@@ -363,6 +292,14 @@ async def test_a_summary_that_does_not_come_is_told_once_and_the_task_goes_on(tm
     assert results(session.state.messages)[0].text == "Enough."
     assert [call.purpose for call in session.calls].count("compaction") == 2
     assert not [line for line in read(session.path).records if isinstance(line, CompactionLine)]
+
+
+async def test_behind_a_summary_that_did_not_come_nothing_is_missed(tmp_path: Path) -> None:
+    play = Play(GO, summary=Use((("ls", {}),)), read=(*READING[:7], Say("Enough.")))
+    with on(tmp_path, ChatBench, play) as server:
+        session = await Told(tmp_path, server).go()
+    assert "compaction" in {call.purpose for call in session.calls}
+    assert {call.miss for call in session.calls} == {None}
 
 
 # --- limits ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,13 @@ def summed_up(summary: str, first: str, last: str) -> CompactionLine:
 
 def sent(made: Traffic) -> list[tuple[str, list[str]]]:
     return [(each.call.id, [message.id for message in each.sent]) for each in made.sendings]
+
+
+def test_a_sub_agents_summary_changes_nothing_in_what_the_main_conversation_sent() -> None:
+    mark = replace(summed_up("u2", "u1", "a1"), lane="task_1")
+    made = told(*turn(1, None, 0), *turn(2, "a1", 10), mark)
+    assert sent(made) == [("c1", ["u1"]), ("c2", ["u1", "a1", "u2"])]
+    assert made.change == ""
 
 
 def test_a_call_that_was_taken_back_is_still_known() -> None:
