@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from providers.types import ModelRef
 from server.asked import Asked
 from server.errors import bad_request, conflict, not_found
 from server.keys import ClientKey
 from server.shelf import Shelf, Shelved
 from sessions.catalog import Catalog, begun_by, journal_path
+from sessions.lines import decode
+from sessions.records import PrefixLine
+from sessions.skim import skim
+
+_PREFIX = frozenset((b"prefix",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,14 @@ class Finder:
     def journals(self, key: ClientKey, workspace: Path) -> Iterator[Path]:
         """The sessions that a key may see, the most recently used first."""
         return (path for path in Catalog(self.home).journals(workspace) if self._mine(key, path))
+
+    def model(self, journal: Path) -> ModelRef | None:
+        """The model that a session would go on with; None where it has none yet."""
+        for line in reversed([*skim(journal, _PREFIX)]):
+            with suppress(ValueError):
+                if isinstance(record := decode(line), PrefixLine):
+                    return record.prefix.model
+        return None
 
     def _after(self, key: ClientKey, workspace: Path, previous: str) -> Place:
         found = self._response(key, previous)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from providers.types import ModelRef
 from server.answers import Model, ModelList
-from server.errors import not_found
+from server.errors import INVALID, ApiError, not_found
 from server.schemas import MODEL
 
 
@@ -32,6 +32,25 @@ class Models:
                 return model
         known = ", ".join((MODEL, *map(str, self.offered)))
         raise not_found(f"There is no model {name!r} here. There are: {known}", "model", "model_not_found")
+
+    def going_on(self, had: ModelRef | None, *, named: bool) -> ModelRef | None:
+        """What the alias means where a session goes on that had this model; None for that one.
+
+        No client is given a model that isn't offered (any more). Whoever `named` the session is told:
+        ApiError (409). A history that was recognised by itself goes on with the default, as a new one begins.
+        """
+        if had in self.offered:
+            return None
+        if had is None or not named:
+            return self.default
+        raise ApiError(
+            409,
+            INVALID,
+            "model_not_offered",
+            f"This session goes on with {had}, which the server doesn't offer. To go on with another model "
+            f"send its name: {', '.join(map(str, self.offered))}",
+            "model",
+        )
 
     def listed(self) -> ModelList:
         """`GET /v1/models`."""

@@ -180,6 +180,9 @@ class Service:
             if place is None:
                 session = await begin.start(setup, model or self.models.default)
             else:
+                if model is None:
+                    had = await asyncio.to_thread(self.finder.model, place.journal)
+                    model = self.models.going_on(had, named=ask.asked.named)
                 session = await self._gone_on(
                     place, setup, Switch(model=model, effort=ask.asked.effort), held
                 )

@@ -234,3 +234,34 @@ def test_the_alias_stays_with_the_session_s_model_and_a_name_switches(tmp_path: 
         assert [answer.output_text for answer in (first, second, third)] == ["x", "y", "c"]
         assert [answer.model for answer in (first, second, third)] == [other, other, one]
         assert len(here.sessions()) == 1
+
+
+def test_the_alias_means_no_model_that_the_server_stopped_offering(tmp_path: Path) -> None:
+    old, new = (script(tmp_path, *map(say, words), name=f"{words[0]}.json") for words in ("abc", "xyz"))
+    history: Any = [{"role": "user", "content": "One?"}]
+    with door(tmp_path, old) as here, here.sdk() as client:
+        secret = here.secret
+        first = client.responses.create(model="cachet", input="One?")
+        chat = client.chat.completions.create(model="cachet", messages=history)
+        known = chat.to_dict()["session_id"]
+    assert first.conversation is not None
+    with door(tmp_path, new, secret=secret) as here, here.sdk() as client:
+        before = here.sessions()
+        for named in ({"previous_response_id": first.id}, {"conversation": first.conversation.id}):
+            with pytest.raises(openai.ConflictError) as raised:
+                client.responses.create(model="cachet", input="Two?", **named)  # type: ignore[call-overload]
+            assert (raised.value.code, raised.value.param) == ("model_not_offered", "model")
+            assert f"goes on with {old}" in raised.value.message
+            assert raised.value.message.split("send its name: ")[1].startswith(str(new))
+            assert raised.value.response.headers["x-should-retry"] == "false"
+        assert here.sessions() == before
+        went_on = client.responses.create(model=str(new), input="Two?", previous_response_id=first.id)
+        assert (went_on.output_text, went_on.model) == ("y", str(new))
+        assert (
+            client.responses.create(model="cachet", input="?", previous_response_id=went_on.id).output_text
+            == "z"
+        )
+        # Who resends a history names no session, and is not to be told of any: the default answers.
+        history += [{"role": "assistant", "content": "a"}, {"role": "user", "content": "Two?"}]
+        again = client.chat.completions.create(model="cachet", messages=history)
+        assert (again.to_dict()["session_id"], again.model) == (known, str(new))
