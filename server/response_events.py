@@ -25,8 +25,8 @@ class ResponseTold(Numbered):
         "response.completed",
         "response.incomplete",
         "response.failed",
-        "response.cancelled",
     ]
+    """A response that was cancelled ends with `response.incomplete`; its `status` tells."""
     response: Response
 
 

@@ -80,7 +80,7 @@ class ResponseForm:
             piece = _piece(item)
             for told in (PieceBegun(piece), PieceGrew(piece, piece.text), PieceEnded(piece)):
                 yield from events.of(told)
-        yield events.next(f"response.{body['status']}", response=body)
+        yield events.next(_last(body["status"]), response=body)
 
 
 class ResponseEvents:
@@ -108,7 +108,7 @@ class ResponseEvents:
     def end(self, outcome: Outcome) -> Iterator[dict[str, JSON]]:
         for told in self._pieces.end():
             yield from self._events.of(told)
-        yield self._events.next(f"response.{outcome.status}", response=response(self._run, outcome))
+        yield self._events.next(_last(outcome.status), response=response(self._run, outcome))
 
 
 class _Events:
@@ -166,6 +166,15 @@ class _Events:
 
     def _place(self, piece: Piece) -> dict[str, JSON]:
         return {"item_id": _item_id(self._response, piece), "output_index": piece.index}
+
+
+def _last(status: str) -> str:
+    """The event that a stream ends with.
+
+    OpenAI's streams have none for a response that was cancelled: `response.cancelled` is a webhook's only,
+    and clients that don't know it take a cut answer for a whole one. This one they know, usage and all.
+    """
+    return "response.incomplete" if status == "cancelled" else f"response.{status}"
 
 
 _BEGINNING = ("response.created", "response.in_progress")

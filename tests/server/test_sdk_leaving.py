@@ -10,6 +10,7 @@ from typing import Any
 
 import openai
 import pytest
+from openai.types.responses import ResponseIncompleteEvent
 
 from tests.support.clients import Door, door
 from tests.support.storyteller import BEGUN, MODEL, WHOLE, Storyteller
@@ -133,16 +134,42 @@ def test_a_background_response_can_be_cancelled(tmp_path: Path) -> None:
         assert client.responses.retrieve(begun.id).to_dict() == cancelled.to_dict()
 
 
-def test_whoever_listens_hears_that_a_response_was_cancelled(tmp_path: Path) -> None:
+def test_whoever_listens_hears_that_a_response_was_cancelled_in_an_event_that_the_sdk_knows(
+    tmp_path: Path,
+) -> None:
     with telling(tmp_path) as (here, _), here.sdk() as client:
         with client.responses.create(model="cachet", input="Tell.", stream=True) as stream:
             events = iter(stream)
             first = next(events)
             assert first.type == "response.created"
             next(event for event in events if event.type == "response.output_text.delta")
-            client.responses.cancel(first.response.id)
+            cancelled = client.responses.cancel(first.response.id)
             *_, last = events
-        assert last.to_dict()["response"]["status"] == "cancelled"
+        assert last.type == "response.incomplete"
+        assert isinstance(last, ResponseIncompleteEvent)
+        assert (last.response.status, last.response.incomplete_details) == ("cancelled", None)
+        assert last.response.usage is not None
+        assert last.response.usage.input_tokens > 0
+        assert last.response.to_dict() == cancelled.to_dict()
+        *_, again = client.responses.retrieve(first.response.id, stream=True)
+        assert (again.type, again.to_dict()["response"]) == (last.type, last.to_dict()["response"])
+
+
+async def test_the_sdk_s_own_streaming_ends_when_its_response_is_cancelled(tmp_path: Path) -> None:
+    with telling(tmp_path) as (here, _):
+        events: list[Any] = []
+        async with (
+            here.async_sdk() as client,
+            client.responses.stream(model="cachet", input="Tell.", background=True) as stream,
+        ):
+            async for event in stream:
+                events.append(event)
+                if event.type == "response.output_text.delta":
+                    await client.responses.cancel(events[0].response.id)
+        assert events[-1].type == "response.incomplete"
+        assert events[-1].response.status == "cancelled"
+        assert events[-1].response.usage is not None
+        assert events[-1].response.output_text == BEGUN
 
 
 def test_a_finished_response_cannot_be_cancelled_any_more(tmp_path: Path) -> None:
