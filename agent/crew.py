@@ -110,9 +110,9 @@ class _Gate:
             self._answered = time.time()
             let_others_pass()
 
-        if self._answered is not None and time.time() - self._answered < self._keeps:
-            let_others_pass()
         try:
+            if self._answered is not None and time.time() - self._answered < self._keeps:
+                let_others_pass()
             yield answering
         finally:
             let_others_pass()

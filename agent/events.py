@@ -16,7 +16,7 @@ class TurnStarted:
 
 @dataclass(frozen=True, slots=True)
 class CallFinished:
-    """A model call ended and is booked; a sub-agent's too, whose purpose is `task`."""
+    """A model call ended and is booked; a sub-agent's too: its purpose is `task`, or `compaction`."""
 
     report: CallReport
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -15,7 +16,16 @@ from agent.settled import settled
 from agent.state import AgentState
 from providers.call import Call, new_id
 from providers.errors import ProviderError, Stalled
-from providers.types import AssistantTurn, Block, Message, Request, StopReason, ToolCall, Usage
+from providers.types import (
+    AssistantTurn,
+    Block,
+    Message,
+    Request,
+    StopReason,
+    StreamEvent,
+    ToolCall,
+    Usage,
+)
 
 
 class ModelCall:
@@ -45,8 +55,8 @@ class ModelCall:
             async with self._host.calling(self._request(patience.factor)) as request:
                 call = self._rig.provider.stream(request)
                 try:
-                    async with call:
-                        async for event in call:
+                    async with call, _closed(call) as events:
+                        async for event in events:
                             yield event
                 except ProviderError as error:
                     failure = error
@@ -127,6 +137,17 @@ class SideCall(ModelCall):
         await self._recorder.book_aside(report, self._sent)
         self._answer = call.turn or _nothing(call, report.model)
         return report
+
+
+@asynccontextmanager
+async def _closed(call: Call) -> AsyncIterator[AsyncIterator[StreamEvent]]:
+    """The call's events. An iterator that is left half way ends its work here, before the call is booked."""
+    events = aiter(call)
+    try:
+        yield events
+    finally:
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()
 
 
 def _nothing(call: Call, model: str) -> AssistantTurn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from tests.support.windows import (
     GO,
     LONG_JOB,
     READING,
+    SUMMARY,
     Bench,
     ChatBench,
     ClaudeBench,
@@ -279,6 +281,53 @@ async def test_a_call_that_the_provider_refuses_as_too_long_is_made_again_behind
     assert server.billing.refused > 0
     assert "compacting: the conversation no longer fits the context window" in told.output
     assert results(session.state.messages)[0].text == "Nothing is odd."
+
+
+async def test_a_step_that_alone_fills_the_window_is_shortened_but_for_the_place_and_the_job(
+    tmp_path: Path,
+) -> None:
+    everything = Use(tuple(("read", {"path": f"{number}.txt"}) for number in range(FILES)))
+    with on(tmp_path, ChatBench, Play(GO, read=(everything, Say("Nothing is odd.")))) as server:
+        told = Told(tmp_path, server)
+        session = await told.go()
+        sent = [request.json["messages"] for request in server.requests if request.method == "POST"]
+    assert server.billing.refused == 0
+    assert results(session.state.messages)[0].text == "Nothing is odd."
+    place = [call.purpose for call in session.calls].index("compaction")
+    first, asking = sent[place - 1], sent[place]
+    assert asking[: len(first)] == first, "system prompt, place and job"
+    assert any("[shortened]" in str(message["content"]) for message in asking)
+
+
+async def test_a_turn_that_is_stopped_in_a_tasks_summary_leaves_a_session_that_goes_on(
+    tmp_path: Path,
+) -> None:
+    play = Play((*GO, Say("Never mind.")), read=LONG_JOB)
+    asked, stopped = threading.Event(), threading.Event()
+
+    def waiting(body: dict[str, Any]) -> Answer:
+        answer = play(body)
+        if answer == Say(SUMMARY):
+            asked.set()
+            stopped.wait()
+        return answer
+
+    with on(tmp_path, ChatBench, waiting) as server:
+        told = Told(tmp_path, server)
+        turn = asyncio.create_task(told.go())
+        await asyncio.to_thread(asked.wait)
+        turn.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+        stopped.set()
+        (path,) = told.setup.home.glob("sessions/*/*.jsonl")
+        again = await told.go(begun=path)
+    (lane,) = lanes(path)
+    ends = [(call.lane, call.outcome) for call in again.calls if call.purpose == "compaction"]
+    assert ends == [(lane, "cancelled")]
+    assert not [line for line in read(path).records if isinstance(line, CompactionLine)]
+    assert "Interrupted" in results(again.state.messages)[0].text
+    assert again.state.messages[-1].text == "Done."
 
 
 async def test_a_summary_that_does_not_come_is_told_once_and_the_task_goes_on(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from providers.call import Accumulator, Call, StreamedCall
 from providers.provider import Provider
 from providers.registry import open_provider
 from providers.scripted import ScriptedAccumulator
-from providers.types import JSONObject, Message, Origin, Request, Usage
+from providers.types import JSONObject, Message, Origin, Request, StreamEvent, TextDelta, Usage
 from sessions import begin
 from sessions.records import MAIN
 from sessions.session import Session
@@ -174,6 +174,44 @@ async def test_a_turn_that_is_stopped_while_a_tasks_call_is_entered_leaves_the_n
     stopped = [call for call in session.calls if call.outcome == "cancelled"]
     assert len(stopped) == 1
     assert stopped[0].lane != MAIN
+
+
+class Counting(StreamedCall):
+    """A call that knows what it came to only once its iterator is closed."""
+
+    counted = Usage()
+
+    async def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        try:
+            async for event in super().__aiter__():
+                yield event
+        finally:
+            self.counted = Usage(input_tokens=77)
+
+    @property
+    def usage(self) -> Usage:
+        return self.counted
+
+
+async def test_an_answer_that_is_left_half_way_is_closed_before_it_is_booked(tmp_path: Path) -> None:
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[AsyncIterator[JSONObject]]:
+        async def events() -> AsyncIterator[JSONObject]:
+            yield {"text": "words"}
+            await asyncio.Event().wait()
+
+        yield events()
+
+    def fault(request: Request) -> Call:
+        return Counting(request, opened, answer_to(request))
+
+    session = await begin.start(foreign(tmp_path, fault), script(tmp_path, say("never")))
+    async with aclosing(session.turn("go")) as events:
+        async for event in events:
+            if isinstance(event, TextDelta):
+                break
+    await session.close()
+    assert [call.usage.input_tokens for call in session.calls] == [77]
 
 
 async def test_a_task_that_fails_before_its_call_is_booked_books_nothing(tmp_path: Path) -> None:
