@@ -47,6 +47,8 @@ class Made:
     bill: Bill
     allowed: str = ""
     """Why this call may pay again for what was sent: `compaction`, `model switch`; empty if it may not."""
+    warms: bool = False
+    """Whether it asked for nothing, and only kept an entry alive."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,16 +36,26 @@ class Result:
         return self.bill.cost(self.rates)
 
     @property
+    def warmings(self) -> Sequence[Made]:
+        """The calls that only kept an entry alive."""
+        return [call for call in self.calls if call.warms]
+
+    @property
+    def asked(self) -> Sequence[Made]:
+        """The others: what is compared with another bill is theirs."""
+        return [call for call in self.calls if not call.warms]
+
+    @property
     def best(self) -> float:
         """With hindsight."""
-        return oracle.best(self.calls, self.rates, self.rules)
+        return oracle.best(self.asked, self.rates, self.rules)
 
     @property
     def floor(self) -> float | None:
         """A bare loop's; None where there were several conversations, each with an opening of its own."""
-        if len({call.segments.hashes[call.segments.opening - 1] for call in self.calls}) > 1:
+        if len({call.segments.hashes[call.segments.opening - 1] for call in self.asked}) > 1:
             return None
-        return oracle.floor(self.calls, self.rates, self.rules)
+        return oracle.floor(self.asked, self.rates, self.rules)
 
     @property
     def rebilled(self) -> dict[str, int]:
@@ -54,13 +64,13 @@ class Result:
 
     @property
     def uncached(self) -> float:
-        return oracle.without_cache(self.calls, self.rates)
+        return oracle.without_cache(self.asked, self.rates)
 
     def fixed(self, lifetime: str) -> float | None:
         """With this lifetime for all; None where the provider sells no choice."""
         if not self.rules.writes:
             return None
-        return oracle.with_lifetime(self.calls, lifetime, self.rates, self.rules)
+        return oracle.with_lifetime(self.asked, lifetime, self.rates, self.rules)
 
 
 def play(script: str, wire: str, *, size: float = 1.0) -> Result:

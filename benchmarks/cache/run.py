@@ -10,6 +10,7 @@ from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from benchmarks.cache.billing import Bill
 from benchmarks.cache.pauses import regret
 from benchmarks.cache.result import WIRES, Result, play
 from benchmarks.cache.scripts import SCRIPTS
@@ -44,7 +45,7 @@ def cells(result: Result) -> tuple[str, ...]:
     return (
         result.script,
         result.wire,
-        f"{len(result.calls)}",
+        _calls(result),
         f"{bill.prompt:,}",
         f"{bill.read:,}",
         f"{bill.write:,}",
@@ -57,6 +58,15 @@ def cells(result: Result) -> tuple[str, ...]:
         *(f"{cost:.4f}" if cost is not None else "" for cost in fixed),
         f"{result.uncached:.4f}",
     )
+
+
+def _calls(result: Result) -> str:
+    """How many there were; of those that only kept an entry alive also what they cost."""
+    asked, warmings = f"{len(result.asked)}", result.warmings
+    if not warmings:
+        return asked
+    cost = sum((call.bill for call in warmings), Bill()).cost(result.rates)
+    return f"{asked} + {len(warmings)} warm (${cost:.4f})"
 
 
 def line(cells: Iterable[str]) -> str:
@@ -72,7 +82,7 @@ def show_scripts(scripts: Iterable[str], wires: Sequence[str], size: float) -> N
     print(heading(COLUMNS))
     for script in scripts:
         for wire in wires:
-            if wire == "anthropic" or SCRIPTS[script].minimum == 1024:  # the others' minimum is always that
+            if SCRIPTS[script].plays_on(wire):
                 print(line(cells(play(script, wire, size=size))), flush=True)
 
 

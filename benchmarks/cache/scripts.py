@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from benchmarks.cache.person import person
 from benchmarks.cache.server import ANSWERING, Answer, Say, Use
 from benchmarks.cache.stage import MODELS, OTHER_MODELS, Stage
 
@@ -19,6 +21,11 @@ class Script:
     """`act(stage, size)`: `size` is 1 for the whole thing; tests run a part of it."""
     minimum: int = 1024
     """Tokens below which Anthropic's side caches nothing: 512 to 4,096, by model."""
+    lifetimes: bool = False
+    """Whether it is only for wires on which an entry has a lifetime that was paid for."""
+
+    def plays_on(self, wire: str) -> bool:
+        return wire == "anthropic" or (self.minimum == 1024 and not self.lifetimes)
 
 
 def read(number: int, *, lines: int = 20, pause: float = ANSWERING) -> Use:
@@ -178,6 +185,21 @@ def folders(stage: Stage, size: float) -> None:
     stage.ask("Look here, too.", read(1), Say("Yes."), new=True)
 
 
+WALKS = (6, 4, 8, 5.5, 9, 4.5, 7, 6.5, 4, 8.5, 5, 7.5)
+"""Minutes for which somebody is away between two prompts."""
+FIVE = ("--cache-ttl", "5m")
+
+
+def walks(stage: Stage, size: float, words: Sequence[str] = ()) -> None:
+    """A long conversation in the chat, begun with these words, and a walk after each turn."""
+    with person(stage, *words) as somebody:
+        many = [Use(tuple(read(part, lines=120).calls[0] for part in range(8))) for _ in range(3)]
+        somebody.ask("Read the parts.", *many, Say("I have read the parts."))
+        for turn, minutes in enumerate(WALKS[: max(3, round(len(WALKS) * size))]):
+            somebody.walk(minutes * MINUTE)
+            somebody.ask(f"And what of part {turn}?", read(turn), Say(f"Part {turn} is fine."))
+
+
 SCRIPTS: Mapping[str, Script] = {
     "30-step loop": Script(short_loop),
     "100-step loop": Script(long_loop),
@@ -196,4 +218,7 @@ SCRIPTS: Mapping[str, Script] = {
     "sub-agents": Script(tasks),
     "model switch": Script(model_switch),
     "another folder": Script(folders),
+    "walks, 5m": Script(partial(walks, words=FIVE), lifetimes=True),
+    "walks, 5m, kept warm": Script(partial(walks, words=(*FIVE, "--keep-warm")), lifetimes=True),
+    "walks, auto": Script(walks, lifetimes=True),
 }

@@ -71,6 +71,9 @@ class Use:
     allowed: str = ""
 
 
+WARMED = Say("", pause=1.0)
+"""To a request whose answer may have no token (`max_tokens: 0`)."""
+
 Answer: TypeAlias = Say | Use
 Choose: TypeAlias = Callable[[dict[str, Any]], Answer]
 """The answer to a request's body."""
@@ -97,9 +100,11 @@ class Billing:
         self.refused += 1
         return False
 
-    def book(self, request: Segments, key: str, bill: Bill, allowed: str) -> None:
+    def book(
+        self, request: Segments, key: str, bill: Bill, allowed: str = "", *, warms: bool = False
+    ) -> None:
         """Keep a request that is answered."""
-        self.calls.append(Made(self.clock.now(), request, key, bill, allowed))
+        self.calls.append(Made(self.clock.now(), request, key, bill, allowed, warms))
 
 
 class AnthropicBench(LoopbackServer):
@@ -129,12 +134,18 @@ class AnthropicBench(LoopbackServer):
             if not self.billing.fits(segments):
                 too_long = f"prompt is too long: {segments.tokens} tokens > {self.billing.window} maximum"
                 return anthropic_server.refusal(400, "invalid_request_error", too_long)
-            answer = self.choose(body)
+            warms = body.get("max_tokens") == 0
+            answer = WARMED if warms else self.choose(body)
             bill, keep = self._cache.bill(segments)
-            blocks = self._blocks(answer)
-            bill = replace(bill, output=anthropic_server.length(blocks))
-            self.billing.book(segments, "", bill, answer.allowed)
-        events = anthropic_server.answer(*blocks, usage=_anthropic_usage(bill), model=body["model"])
+            blocks = () if warms else self._blocks(answer)
+            bill = replace(bill, output=anthropic_server.length(blocks) if blocks else 0)
+            self.billing.book(segments, "", bill, answer.allowed, warms=warms)
+        events = anthropic_server.answer(
+            *blocks,
+            usage=_anthropic_usage(bill),
+            model=body["model"],
+            stop_reason="max_tokens" if warms else None,
+        )
         return _stream(events, keep, self.billing.clock, answer.pause)
 
     def _blocks(self, answer: Answer) -> tuple[dict[str, Any], ...]:

@@ -55,6 +55,21 @@ class Stage:
         """The id of the session of the last run."""
         return str(self.results[-1]["session_id"])
 
+    @property
+    def program(self) -> Path:
+        """What runs `agent` on this stage's clock; its first argument is the clock's file."""
+        return self.code / "benchmarks/cache/clocked.py"
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "CACHET_HOME": str(self.folder / "cachet"),
+            "TZ": "UTC",
+            **self.server.environ(),
+        }
+
     def ask(self, prompt: str, *answers: Answer, words: tuple[str, ...] = (), new: bool = False) -> None:
         """One prompt, in the session of the last run unless `new`; the model answers as given."""
         self.answers += answers
@@ -70,16 +85,10 @@ class Stage:
     def run(self, *argv: str) -> str:
         """Run `agent` with these arguments; what it prints. Raises RuntimeError when it fails."""
         code, out, err = run(
-            self.code / "benchmarks/cache/clocked.py",
+            self.program,
             [str(self.clock.file), *argv],
             cwd=self.project,
-            environ={
-                "PATH": os.environ["PATH"],
-                "HOME": str(self.folder),
-                "CACHET_HOME": str(self.folder / "cachet"),
-                "TZ": "UTC",
-                **self.server.environ(),
-            },
+            environ=self.environ,
             cold=self.code != ROOT,
         )
         if code:

@@ -25,8 +25,9 @@ EVERYDAY = {
     ("30-step loop", "openai"),
     ("30-step edit", "anthropic"),
 }
-OF_THEIR_OWN = {"100-step loop", "12 reads in a step", "25 reads in a step", "40 reads in a step"}
-"""Small, the long loop is the short one; steps of many calls have a test of their own."""
+WALKS = ("walks, 5m", "walks, 5m, kept warm", "walks, auto")
+OF_THEIR_OWN = {"100-step loop", "12 reads in a step", "25 reads in a step", "40 reads in a step", *WALKS}
+"""Small, the long loop is the short one; steps of many calls, and walks, have tests of their own."""
 ON_RESPONSES = {"30-step loop", "a process per turn", "rewind and fork", "sub-agents", "another folder"}
 SIZE = 0.2
 
@@ -38,7 +39,7 @@ def games(*, pauses: bool) -> Iterator[Any]:
                 continue
             if wire == "responses" and script not in ON_RESPONSES:
                 continue
-            if script not in OF_THEIR_OWN and (told.minimum == 1024 or wire == "anthropic"):
+            if script not in OF_THEIR_OWN and told.plays_on(wire):
                 marks = () if (script, wire) in EVERYDAY else pytest.mark.slow
                 yield pytest.param(script, wire, marks=marks, id=f"{script} on {wire}")
 
@@ -74,6 +75,20 @@ def test_however_many_calls_a_step_has_the_next_one_pays_for_what_is_new_alone(c
         new = after.segments.tokens - before.segments.tokens
         assert after.bill.uncached + after.bill.write <= new + result.rules.step - 1
     assert not result.rebilled
+
+
+@pytest.mark.slow
+@pytest.mark.terminal
+def test_what_is_kept_warm_on_walks_costs_less_than_what_is_written_anew() -> None:
+    cold, warm, auto = (play(script, "anthropic", size=SIZE) for script in WALKS)
+    assert not cold.warmings
+    assert len(warm.warmings) >= 2
+    for call in warm.warmings:
+        assert (call.bill.read, call.bill.write, call.bill.output) == (call.segments.tokens, 0, 0)
+    assert cold.rebilled
+    assert not warm.rebilled
+    assert warm.cost < auto.cost < cold.cost
+    assert [call.segments.tokens for call in warm.asked] == [call.segments.tokens for call in cold.asked]
 
 
 @pytest.mark.slow
