@@ -142,7 +142,7 @@ class AnthropicBench(LoopbackServer):
             self.billing.book(segments, "", bill, answer.allowed, warms=warms)
         events = anthropic_server.answer(
             *blocks,
-            usage=_anthropic_usage(bill),
+            usage=anthropic_server.usage_of(bill),
             model=body["model"],
             stop_reason="max_tokens" if warms else None,
         )
@@ -246,16 +246,3 @@ def _stream(events: tuple[str, ...], keep: Callable[[], None], clock: Clock, pau
         yield events[-1].encode()
 
     return replace(sse(), chunks=chunks())
-
-
-def _anthropic_usage(bill: Bill) -> dict[str, Any]:
-    return {
-        "input_tokens": bill.uncached,
-        "cache_read_input_tokens": bill.read,
-        "cache_creation_input_tokens": bill.write,
-        "cache_creation": {
-            "ephemeral_5m_input_tokens": bill.write - bill.write_1h,
-            "ephemeral_1h_input_tokens": bill.write_1h,
-        },
-        "output_tokens": bill.output,
-    }

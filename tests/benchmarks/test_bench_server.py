@@ -92,14 +92,16 @@ def test_what_anthropics_bench_bills_is_what_its_client_is_told(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("kind", "history"), [(OpenAIBench, "messages"), (ResponsesBench, "input")], ids=["chat", "responses"]
+    ("kind", "history"),
+    [
+        pytest.param(OpenAIBench, {"messages": [USER]}, id="chat"),
+        pytest.param(ResponsesBench, {"input": [{"type": "message", **USER}]}, id="responses"),
+    ],
 )
 def test_what_openais_benches_bill_is_what_their_client_is_told(
-    tmp_path: Path, kind: type[Server], history: str
+    tmp_path: Path, kind: type[Server], history: dict[str, Any]
 ) -> None:
-    body = {"model": "m", "prompt_cache_key": "k", history: [{"type": "message", **USER}]}
-    if kind is OpenAIBench:
-        del body[history][0]["type"]
+    body = {"model": "m", "prompt_cache_key": "k", **history}
     with bench(kind, tmp_path) as server:
         (_, first), (_, second) = ask(server, body), ask(server, body)
     one, two = (call.bill for call in server.billing.calls)

@@ -32,7 +32,7 @@ class Spender(AnthropicServer):
         call = tool_use(f"toolu_{turn}", "ls")
         whole = (text("four" * (WANTED - length([call]))), call)
         blocks = whole if most >= WANTED else (text("four" * most),)
-        usage = {**self.cache.bill(request.json), "output_tokens": min(most, WANTED)}
+        usage = self.bill(request.json, min(most, WANTED))
         stop = None if most >= WANTED else "max_tokens"
         return sse(*answer(*blocks, usage=usage, stop_reason=stop, model=request.json["model"]))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.cache.billing import anthropic_segments
 from providers.types import canonical
 from tests.support.anthropic_server import AnthropicServer, text
 from tests.support.loopback import Recorded
@@ -43,9 +44,7 @@ def test_a_second_session_in_another_folder_reads_tools_and_system_and_nothing_e
         assert agent.ask("hi", "-m", SONNET).code == 0
         assert agent("-p", "a longer question", "-m", SONNET, cwd=elsewhere).code == 0
     first, second = server.requests
-    blocks = [("tool", tool) for tool in first.json["tools"]]
-    blocks += [("system", block) for block in first.json["system"]]
-    held = sum(_tokens(role, block) for role, block in blocks)
+    held = anthropic_segments({**first.json, "messages": []}).tokens
     assert server.billed[0]["cache_read_input_tokens"] == 0
     assert server.billed[1]["cache_read_input_tokens"] == held > 512
     assert static(first) == static(second)
@@ -70,9 +69,3 @@ def test_neither_mode_nor_limits_nor_rules_nor_the_clock_stand_in_it_and_it_is_s
     sent = [static(request) for request in server.requests]
     assert sent == [sent[0]] * len(ways)
     assert sum(map(len, sent[0])) / 4 <= MOST
-
-
-def _tokens(role: str, block: dict[str, Any]) -> int:
-    """As the server counts them."""
-    bare = {key: value for key, value in block.items() if key != "cache_control"}
-    return max(1, len(canonical([role, bare])) // 4)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.cache.billing import AnthropicCache, anthropic_segments
 from providers.anthropic_encoder import encode, request_body
 from providers.types import (
     Block,
@@ -27,7 +28,7 @@ from providers.types import (
     ToolSpec,
     canonical,
 )
-from tests.support.anthropic_server import PromptCache, objection
+from tests.support.anthropic_server import objection
 
 ENDPOINT = "https://api.anthropic.com"
 HERE = Origin("anthropic", ENDPOINT, "claude-test")
@@ -369,22 +370,25 @@ def test_every_call_reads_what_the_call_before_it_wrote(
     talk: tuple[tuple[Message, ...], tuple[int, ...]], remembered: bool
 ) -> None:
     messages, lengths = talk
-    cache, cached = PromptCache(now=lambda: 0.0), 0
+    cache, cached = AnthropicCache(lambda: 0.0, minimum=0), 0
     for call, length in enumerate(lengths):
         previous = messages[lengths[call - 1] - 1].id if call and remembered else None
-        billed = cache.bill(body(*messages[:length], previous_end=previous))
-        assert billed["cache_read_input_tokens"] >= cached
-        assert billed["input_tokens"] == 0 or messages[length - 1].role == "assistant"
-        cached = billed["cache_read_input_tokens"] + billed["cache_creation_input_tokens"]
+        billed, keep = cache.bill(anthropic_segments(body(*messages[:length], previous_end=previous)))
+        keep()
+        assert billed.read >= cached
+        assert billed.uncached == 0 or messages[length - 1].role == "assistant"
+        cached = billed.read + billed.write
 
 
 def test_many_blocks_in_one_step_do_not_lose_the_prefix() -> None:
     calls = tuple(ToolCall(f"c{number}", "bash", "{}") for number in range(60))
     results = tuple(result(f"r{number}", f"c{number}") for number in range(60))
-    start, cache = user("u1", "go"), PromptCache(now=lambda: 0.0)
-    first = cache.bill(body(start))
-    second = cache.bill(body(start, assistant("a1", *calls), *results, previous_end="u1"))
-    assert second["cache_read_input_tokens"] == first["cache_creation_input_tokens"]
+    start, cache = user("u1", "go"), AnthropicCache(lambda: 0.0, minimum=0)
+    first, keep = cache.bill(anthropic_segments(body(start)))
+    keep()
+    longer = body(start, assistant("a1", *calls), *results, previous_end="u1")
+    second, _ = cache.bill(anthropic_segments(longer))
+    assert second.read == first.write
 
 
 def test_arguments_nested_too_deeply_dont_hold_a_session_up() -> None:

@@ -1,26 +1,20 @@
-"""A loopback server that speaks Anthropic's Messages API and keeps its prompt cache by the published rules.
+"""A loopback server that speaks Anthropic's Messages API and bills its prompt cache by the published rules.
 
-The rules are those of Anthropic's prompt-caching documentation: the order is tools, system, messages; at most
-four breakpoints; a breakpoint finds entries up to twenty blocks back; an entry lives for five minutes or an
-hour from the start of the last request that touched it; longer lifetimes stand before shorter ones; thinking
-carries no breakpoint. What the API would refuse, this server refuses: thinking, too, that it did not give
-out itself to that model, byte for byte. A token is four characters of JSON.
+Those stand in `benchmarks.cache.billing`, where they are checked by hand. What the API would refuse, this
+server refuses: thinking, too, that it did not give out itself to that model, byte for byte.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
+from benchmarks.cache.billing import LIFETIMES, AnthropicCache, Bill, anthropic_segments
 from providers.types import canonical
 from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply, sse
-
-LOOKBACK = 20
-SECONDS = {"5m": 300.0, "1h": 3600.0}
 
 
 def event(kind: str, **fields: Any) -> str:
@@ -102,65 +96,18 @@ def _thought(index: int, block: dict[str, Any]) -> Iterable[str]:
     yield event("content_block_stop", index=index)
 
 
-@dataclass(slots=True)
-class PromptCache:
-    """The provider's side of the cache: what a request reads from it and writes to it."""
-
-    now: Callable[[], float]
-    minimum: int = 0
-    """Tokens up to a breakpoint below which nothing is kept there."""
-    entries: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """By the hash of all that an entry holds: how long a touch keeps it, and until when it is kept."""
-
-    def bill(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The usage of a request, and its entries in the cache from now on."""
-        lengths, hashes, asked = _segments(body)
-        marks = {place: ttl for place, ttl in asked.items() if sum(lengths[: place + 1]) >= self.minimum}
-        hit = max((self._found(hashes, place) for place in marks), default=0)
-        end = max(marks, default=-1) + 1
-        written = dict.fromkeys(SECONDS, 0)
-        border = hit
-        for place, ttl in sorted(marks.items()):
-            written[ttl] += sum(lengths[border : place + 1])
-            border = max(border, place + 1)
-            self._touch(hashes[place], SECONDS[ttl])
-        return {
-            "input_tokens": sum(lengths[max(end, hit) :]),
-            "cache_read_input_tokens": sum(lengths[:hit]),
-            "cache_creation_input_tokens": sum(written.values()),
-            "cache_creation": {f"ephemeral_{ttl}_input_tokens": count for ttl, count in written.items()},
-        }
-
-    def _found(self, hashes: list[str], place: int) -> int:
-        """How many segments a breakpoint at `place` reads."""
-        for back in range(place, max(-1, place - LOOKBACK), -1):
-            seconds, until = self.entries.get(hashes[back], (0.0, 0.0))
-            if until > self.now():
-                self._touch(hashes[back], seconds)
-                return back + 1
-        return 0
-
-    def _touch(self, key: str, seconds: float) -> None:
-        seconds = max(seconds, self.entries.get(key, (0.0, 0.0))[0])
-        self.entries[key] = (seconds, self.now() + seconds)
-
-
-def _segments(body: dict[str, Any]) -> tuple[list[int], list[str], dict[int, str]]:
-    """Of each segment its tokens and the hash of all up to it; the breakpoints with their lifetimes."""
-    blocks = [("tool", tool) for tool in body.get("tools", [])]
-    blocks += [("system", block) for block in body.get("system", [])]
-    blocks += [(message["role"], block) for message in body["messages"] for block in message["content"]]
-    asked = [body["model"], body.get("output_config"), body.get("thinking")]
-    digest = hashlib.sha256(canonical(asked).encode())
-    lengths, hashes, marks = [], [], {}
-    for place, (role, block) in enumerate(blocks):
-        bare = canonical([role, {key: value for key, value in block.items() if key != "cache_control"}])
-        digest.update(bare.encode())
-        lengths.append(max(1, len(bare) // 4))
-        hashes.append(digest.hexdigest())
-        if "cache_control" in block:
-            marks[place] = block["cache_control"].get("ttl", "5m")
-    return lengths, hashes, marks
+def usage_of(bill: Bill) -> dict[str, Any]:
+    """A bill as the API tells it."""
+    return {
+        "input_tokens": bill.uncached,
+        "cache_read_input_tokens": bill.read,
+        "cache_creation_input_tokens": bill.write,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": bill.write - bill.write_1h,
+            "ephemeral_1h_input_tokens": bill.write_1h,
+        },
+        "output_tokens": bill.output,
+    }
 
 
 class AnthropicServer(LoopbackServer):
@@ -174,7 +121,7 @@ class AnthropicServer(LoopbackServer):
         minimum: int = 0,
     ) -> None:
         super().__init__(self._reply)
-        self.cache = PromptCache(now, minimum)
+        self.cache = AnthropicCache(now, minimum)
         self.billed: list[dict[str, Any]] = []
         """The usage of each answer that it billed, in order."""
         self.fingerprints: dict[str, list[str]] = {}
@@ -191,7 +138,7 @@ class AnthropicServer(LoopbackServer):
         if isinstance(blocks, Reply):
             return blocks
         said = length(blocks) if blocks else 0
-        usage = {**self.cache.bill(request.json), "output_tokens": said}
+        usage = self.bill(request.json, said)
         self.billed.append(usage)
         model = request.json["model"]
         self.thoughts |= {canonical([model, block]) for block in blocks if "thinking" in block["type"]}
@@ -202,6 +149,12 @@ class AnthropicServer(LoopbackServer):
             *blocks, usage=usage, stop_reason=cut, model=model, response=response, diagnostics=found
         )
         return sse(*events)
+
+    def bill(self, body: dict[str, Any], output: int) -> dict[str, Any]:
+        """The usage of a request whose answer has so many tokens; its entries are kept from now on."""
+        bill, keep = self.cache.bill(anthropic_segments(body))
+        keep()
+        return usage_of(replace(bill, output=output))
 
     def _diagnosed(self, body: dict[str, Any], response: str) -> dict[str, Any] | None:
         """Where a request parts from the one it names ("Cache diagnostics" in the API's documentation)."""
@@ -244,11 +197,11 @@ def refusal(status: int, kind: str, message: str, headers: dict[str, str] | None
 
 def objection(body: dict[str, Any]) -> str:
     """What the API would refuse in a request; "" if nothing."""
-    _, _, marks = _segments(body)
+    marks = anthropic_segments(body).marks
     lifetimes = [marks[place] for place in sorted(marks)]
     if len(marks) > 4:
         return f"A maximum of 4 blocks with cache_control may be provided. Found {len(marks)}."
-    if not SECONDS.keys() >= {*lifetimes}:
+    if not LIFETIMES.keys() >= {*lifetimes}:
         return "cache_control.ttl: Input should be '5m' or '1h'"
     if lifetimes != sorted(lifetimes):
         return "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block"
