@@ -202,6 +202,20 @@ def test_instructions_that_were_taken_back_are_given_again(shop: Counted, client
     assert sent.count("like a pirate") == 1
 
 
+def test_instructions_with_a_secret_in_them_are_told_once_and_without_it(
+    shop: Counted, client: openai.OpenAI
+) -> None:
+    session = ask(client, "One?", instructions=f"Never say {KEY}.").conversation.id
+    for prompt in ("Two?", "Three?"):
+        ask(client, prompt, conversation=session, instructions=f"Never say {KEY}.")
+    sent = shop.upstream.prompts[-1].body.decode()
+    assert KEY not in sent
+    assert sent.count("Never say [secret].") == 1
+    ask(client, "Four?", conversation=session, instructions="Never say [secret] aloud.")
+    assert shop.upstream.prompts[-1].body.decode().count("Never say") == 2
+    assert shop.grew()
+
+
 async def test_instructions_that_a_summary_swallowed_are_given_again(shop: Counted) -> None:
     with shop.door.sdk() as client:
         session = ask(client, "One?", instructions="Speak like a pirate.").conversation.id
