@@ -22,8 +22,9 @@ from providers.errors import ProviderError, ServerFault, Stalled, StreamTruncate
 from providers.faults import stalled, unreachable
 from providers.lines import DONE, event_data, json_object
 from providers.openai_client import make_client, not_this_wire, openai_fault
-from providers.openai_faults import WireError
+from providers.openai_faults import PRELUDE, WireError, refusal
 from providers.openai_request import affinity_headers
+from providers.openai_tail import TAIL_SECONDS, drain, until_ended
 from providers.provider import ModelInfo
 from providers.silence import Patience, attentive, awaited, patience_for
 from providers.types import JSON, JSONObject, ModelRef, Origin, Request
@@ -34,12 +35,6 @@ if TYPE_CHECKING:
 
 LIST_SECONDS = 30.0
 """How long an endpoint may take to list its models."""
-DRAIN_SECONDS = 0.2
-"""What the end of a finished answer's body is waited for, so that its connection can be used again."""
-
-TAIL_SECONDS = 5.0
-"""What the usage, which may follow a finished answer, is waited for where the connection stays open."""
-
 WINDOW_FIELDS = ("max_model_len", "context_length", "context_window", "max_context_length")
 """Where endpoints tell a model's context window in their list: vLLM · OpenRouter · Groq · Mistral."""
 
@@ -66,6 +61,14 @@ class Wire:
     """Whether its usage may come before the answer's end, not yet with all of its output."""
     thinks: bool = False
     """Whether models that are reached over it think unless told not to."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request's body, and the answer to it."""
+
+    body: Body
+    response: httpx2.Response
 
 
 class OpenAIProvider:
@@ -127,36 +130,62 @@ class OpenAIProvider:
 
     @asynccontextmanager
     async def _open(self, request: Request, answer: Accumulator) -> AsyncIterator[AsyncIterator[JSONObject]]:
-        response = await self._send(request)
+        sent = await self._send(request)
         try:
-            async with aclosing(self._events(response, answer, self._patience(request))) as events:
+            async with aclosing(self._answered(request, answer, sent)) as events:
                 yield events
         finally:
-            await response.aclose()
+            await sent.response.aclose()
 
-    async def _send(self, request: Request) -> httpx2.Response:
-        """The endpoint's answer, its body still to come. A refused optional field costs one more request."""
+    async def _answered(
+        self, request: Request, answer: Accumulator, sent: _Sent
+    ) -> AsyncGenerator[JSONObject]:
+        """The answer's events. An optional field may be refused by one, too, before there is any output."""
+        while True:
+            begun = False
+            try:
+                async with aclosing(self._events(sent.response, answer, self._patience(request))) as events:
+                    async for event in events:
+                        said = None if begun else refusal(event)
+                        if said is not None and self._declined(request, sent.body, *said):
+                            break
+                        begun = begun or event.get("type") not in PRELUDE
+                        yield event
+                    else:
+                        return
+            finally:
+                await sent.response.aclose()
+            sent = await self._send(request)
+
+    async def _send(self, request: Request) -> _Sent:
+        """What was sent, and the answer, its body still to come. A refused optional field costs one more."""
         import httpx2
         import openai
 
         client = await self._ready()
         model, origin, quirks = request.prefix.model.name, self._origin(request), self._endpoint.quirks
         while True:
-            left_out = self._left_out.get(model, frozenset())
-            body = self._wire.body(request, origin, quirks, left_out)
+            body = self._wire.body(request, origin, quirks, self._left_out.get(model, frozenset()))
             content = _utf8(body)
             try:
                 async with awaited(self._patience(request, len(content)).first, self._silent):
-                    return await self._post(client, content, affinity_headers(request, quirks))
+                    return _Sent(body, await self._post(client, content, affinity_headers(request, quirks)))
             except openai.APIStatusError as error:
-                field = self._wire.refused(body, error.status_code, WireError.of(error.body))
-                if field is None:
+                if not self._declined(request, body, error.status_code, WireError.of(error.body)):
                     raise openai_fault(self._endpoint, self._wire.path, error) from error
-                self._left_out[model] = left_out | {field}
             except openai.OpenAIError as error:
                 raise openai_fault(self._endpoint, self._wire.path, error) from error
             except httpx2.HTTPError as error:  # the SDK reads a refusal's body unguarded
                 raise unreachable(self.name, self._base_url, error) from error
+
+    def _declined(self, request: Request, body: Body, status: int, said: WireError) -> bool:
+        """Whether a refusal is about an optional field, which this model is then not sent again."""
+        field = self._wire.refused(body, status, said)
+        if field is None:
+            return False
+        model = request.prefix.model.name
+        self._left_out[model] = self._left_out.get(model, frozenset()) | {field}
+        return True
 
     async def _post(
         self, client: openai.AsyncOpenAI, content: bytes, headers: Mapping[str, str]
@@ -187,7 +216,7 @@ class OpenAIProvider:
             if kind == "text/html":
                 raise not_this_wire(self._endpoint, self._wire.path)
             body = attentive(response.aiter_bytes(), patience, self._silent)
-            chunks = _until_ended(body, answer, min(patience.between, TAIL_SECONDS))
+            chunks = until_ended(body, answer, min(patience.between, TAIL_SECONDS))
             if kind.endswith("json"):
                 yield json_object(b"".join([chunk async for chunk in chunks]))
                 return
@@ -196,7 +225,7 @@ class OpenAIProvider:
                 if data and not done:
                     yield json_object(data)
                 if done or (self._wire.closes and answer.stop_reason is not None):
-                    await _drain(chunks)
+                    await drain(chunks)
                     return
         except Stalled:
             if answer.stop_reason is None:  # else only the usage is missing, or the body's end
@@ -259,31 +288,6 @@ class OpenAIProvider:
 def _utf8(body: Body) -> bytes:
     """The body's JSON, each lone surrogate as `?`: it is not UTF-8, and no session should be stuck on one."""
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-
-
-async def _until_ended(
-    chunks: AsyncIterator[bytes], answer: Accumulator, seconds: float
-) -> AsyncGenerator[bytes]:
-    """The chunks; once the answer has ended no more than `seconds` are waited for another one."""
-    while True:
-        limit = asyncio.timeout(seconds if answer.stop_reason is not None else None)
-        try:
-            async with limit:
-                chunk = await anext(chunks)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            if limit.expired():
-                return
-            raise
-        yield chunk
-
-
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(DRAIN_SECONDS):
-            async for _ in chunks:
-                pass
 
 
 def _window(model: JSONObject) -> int | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from providers.errors import ProviderError
 from providers.faults import OVERFLOW_KINDS, STATUS_OF_KIND, http_fault
-from providers.types import JSON, canonical
+from providers.types import JSON, JSONObject, canonical
 
 REQUESTS_OWN = frozenset(
     {"invalid_prompt", "bio_policy", "misalignment_policy_violation", "data_residency_mismatch"}
@@ -42,6 +42,24 @@ class WireError:
     def names(self, field: str) -> bool:
         """Whether the error is about the request's `field`, by its words."""
         return self.param.split(".")[0] == field or field in self.message
+
+
+PRELUDE = frozenset({"response.created", "response.in_progress", "response.queued"})
+"""Events of the Responses API that come before there is any output."""
+
+
+def refusal(event: JSONObject) -> tuple[int, WireError] | None:
+    """What an event under HTTP 200 refuses, with the status that it stands for; None where it is no error."""
+    match event:
+        case {"error": error} if error:
+            said = WireError.of(error)
+        case {"type": "error"}:
+            said = WireError.of(event)
+        case {"type": "response.failed", "response": {"error": error}} if error:
+            said = WireError.of(error)
+        case _:
+            return None
+    return STATUS_OF_KIND.get(said.kind, 400), said
 
 
 def in_stream_fault(provider: str, body: JSON) -> ProviderError:

@@ -11,15 +11,24 @@ from typing import Any
 import pytest
 
 from providers.endpoint import endpoint_of
-from providers.errors import ModelNotFound
+from providers.errors import ModelNotFound, ProviderError
 from providers.openai_endpoint import OpenAIProvider
 from providers.openai_responses import connect
 from providers.openai_responses_request import request_body
 from providers.settings import ProviderSettings
 from providers.types import Origin, Request
 from tests.support.calls import message, played, request
-from tests.support.loopback import Reply
-from tests.support.responses_server import ResponsesServer, refusal, said
+from tests.support.loopback import Reply, json_reply, sse
+from tests.support.responses_server import (
+    ResponsesServer,
+    began,
+    ended,
+    event,
+    refusal,
+    said,
+    streamed,
+    whole,
+)
 
 QUIRK = frozenset({"cache_diagnostics"})
 ASKED = request("gate/gpt-5.6", message("user", "hello"))
@@ -121,12 +130,58 @@ async def test_an_answer_that_the_endpoint_does_not_know_still_gives_an_answer()
     ids=["the field", "the id", "by its words", "the response"],
 )
 async def test_an_endpoint_that_refuses_the_question_is_asked_once_and_no_more(complaint: Reply) -> None:
-    sent, ended = await asked_of([complaint, (said("a"),), (said("b"),)], LATER, LATER)
-    assert ended == [None, None]
+    sent, outcomes = await asked_of([complaint, (said("a"),), (said("b"),)], LATER, LATER)
+    assert outcomes == [None, None]
     assert [options is not None for options in sent] == [True, False, False]
 
 
-async def test_a_missing_model_is_told_as_it_is() -> None:
-    sent, ended = await asked_of([refusal(404, "The model `gpt-5.6` does not exist.")], LATER)
+REFUSED = {"code": "unknown_parameter", "message": "Unknown parameter: 'prompt_cache_options'."}
+
+
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        sse(event("error", **REFUSED, param="prompt_cache_options")),
+        sse(*began(), event("error", error=REFUSED)),
+        sse(*began(), ended(status="failed", error=REFUSED)),
+        json_reply(whole(status="failed", error=REFUSED)),
+    ],
+    ids=["as the first event", "behind the response's beginning", "as its failure", "not streamed"],
+)
+async def test_a_refusal_that_comes_as_an_event_is_one_as_well(complaint: Reply) -> None:
+    sent, outcomes = await asked_of([complaint, (said("a"),), (said("b"),)], LATER, LATER)
+    assert outcomes == [None, None]
+    assert [options is not None for options in sent] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (*streamed(0, said("fine")), event("error", **REFUSED)),
+        (event("error", code="rate_limit_exceeded", message="Slow down: prompt_cache_options."),),
+        (event("error", code="server_error", message="The server had an error."),),
+    ],
+    ids=["after output", "of another kind", "about something else"],
+)
+async def test_any_other_error_in_an_answer_stands(events: tuple[str, ...]) -> None:
+    sent, outcomes = await asked_of([sse(*began(), *events)], LATER)
     assert len(sent) == 1
-    assert isinstance(ended[0], ModelNotFound)
+    assert isinstance(outcomes[0], ProviderError)
+
+
+async def test_an_answer_that_is_left_after_its_second_try_is_let_go() -> None:
+    first = streamed(0, said("It is all fine."))[:2]
+    with ResponsesServer([sse(event("error", **REFUSED)), sse(*began(), *first, hold=True)]) as server:
+        provider = at(server)
+        async with provider.stream(LATER) as call:
+            async for _ in call:
+                break
+        await provider.aclose()
+    assert call.turn is not None
+    assert call.turn.message.text
+
+
+async def test_a_missing_model_is_told_as_it_is() -> None:
+    sent, outcomes = await asked_of([refusal(404, "The model `gpt-5.6` does not exist.")], LATER)
+    assert len(sent) == 1
+    assert isinstance(outcomes[0], ModelNotFound)
