@@ -24,12 +24,15 @@ from benchmarks.server.programs import NotStarted, allow_many_files
 from benchmarks.server.proxy import NotInstalled, install, proxy
 from benchmarks.server.proxy import version as litellm_version
 from benchmarks.server.side import Side
-from benchmarks.server.sides import Upstream, agent, upstream
+from benchmarks.server.sides import Agent, Upstream, agent, upstream
 from benchmarks.server.tables import document, held_table, steady_table
 from cachet import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDES = ("direct", "litellm", "agent")
+WAYS = ("agent", "responses", "resumed")
+"""How `agent serve` may be asked: by chat, by the Responses API, to go on with a long session."""
+EVERY = (*SIDES, *WAYS[1:])
 LITELLM = ROOT / ".venv" / "litellm-proxy"
 WORK = ROOT / "build"
 """Not the system's temporary folder: where that is in memory, a journal's fsync would cost nothing."""
@@ -66,6 +69,7 @@ def started(names: Sequence[str], scratch: Path) -> Iterator[tuple[Upstream, lis
     with ExitStack() as stack:
         source = stack.enter_context(upstream(scratch))
         sides, versions = [], {"cachet": __version__}
+        ours = stack.enter_context(agent(scratch, source.side.port)) if {*WAYS} & {*names} else None
         for name in names:
             match name:
                 case "direct":
@@ -77,9 +81,19 @@ def started(names: Sequence[str], scratch: Path) -> Iterator[tuple[Upstream, lis
                         versions["litellm"] = litellm_version(LITELLM)
                     except (NotInstalled, NotStarted, OSError) as error:
                         print(f"LiteLLM's proxy is left out. {error}", file=sys.stderr)
-                case "agent":
-                    sides.append(stack.enter_context(agent(scratch, source.side.port)))
+                case _ if ours is not None:
+                    sides.append(_asked(ours, name))
         yield source, sides, versions
+
+
+def _asked(ours: Agent, way: str) -> Side:
+    match way:
+        case "responses":
+            return ours.responses
+        case "resumed":
+            return ours.resumed()
+        case _:
+            return ours.chat
 
 
 def main() -> int:
@@ -94,11 +108,12 @@ def main() -> int:
     ):
         try:
             for streams in chosen.streams:
+                asked = [side for side in sides if streams == 1 or not side.alone]
                 steadies += steady(
-                    source, sides, streams=streams, seconds=chosen.seconds, rounds=chosen.rounds
+                    source, asked, streams=streams, seconds=chosen.seconds, rounds=chosen.rounds
                 )
                 print(f"{streams} streams measured", file=sys.stderr, flush=True)
-            for side in sides if chosen.held else ():
+            for side in (side for side in sides if chosen.held and not side.variant):
                 helds.append(held(source, side, streams=chosen.held, seconds=chosen.hold, pause=chosen.pause))
                 print(f"{side.name} held {chosen.held} streams", file=sys.stderr, flush=True)
         except Failed as error:
@@ -113,7 +128,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What a server adds to a model's answer.")
-    parser.add_argument("--sides", type=_sides, default=SIDES, help=f"of {','.join(SIDES)}; all if left out")
+    parser.add_argument(
+        "--sides", type=_sides, default=SIDES, help=f"of {','.join(EVERY)}; {','.join(SIDES)} if left out"
+    )
     parser.add_argument("--streams", type=_numbers, default=(1, 16, 128), help="how many at once: 1,16,128")
     parser.add_argument("--seconds", type=float, default=4.0, help="how long each is asked, each time")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is asked")
@@ -128,7 +145,7 @@ def _arguments() -> argparse.Namespace:
 
 def _sides(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
-    if unknown := set(names) - set(SIDES):
+    if unknown := set(names) - {*EVERY}:
         raise argparse.ArgumentTypeError(f"no such side: {', '.join(sorted(unknown))}")
     return names
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from benchmarks.server.load import Order
@@ -25,6 +25,10 @@ class Side:
     """Text that only a whole answer contains."""
     pid: int
     """The process whose memory, with its children's, is the server's."""
+    variant: bool = False
+    """Another way to ask a server that is there already: only its answers' times are measured."""
+    alone: bool = False
+    """Whether one stream alone asks it: a session takes one turn after the other."""
 
     @classmethod
     def chat(cls, name: str, port: int, key: str, model: str, pid: int) -> Self:
@@ -37,7 +41,12 @@ class Side:
     def responses(cls, name: str, port: int, key: str, model: str, pid: int) -> Self:
         """Asked by the Responses API."""
         body = {"model": model, "stream": True, "input": PROMPT}
-        return cls(name, port, key, "/v1/responses", body, "event: response.completed", pid)
+        return cls(name, port, key, "/v1/responses", body, "event: response.completed", pid, variant=True)
+
+    def resumed(self, session: str, messages: int) -> Side:
+        """Asked to go on with a session that has so many messages."""
+        name = f"{self.name}, after {messages} messages"
+        return replace(self, name=name, body={**self.body, "conversation": session}, alone=True)
 
     def order(self, *, streams: int, seconds: float, mode: Mode) -> str:
         """The load's order, as it reads it."""

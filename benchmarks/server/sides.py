@@ -10,15 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from benchmarks.server.programs import free_port, plain_environ, running, until_answers
-from benchmarks.server.side import Side
+from benchmarks.server.programs import NotStarted, free_port, plain_environ, running, until_answers
+from benchmarks.server.side import PROMPT, Side
 from benchmarks.server.upstream import Mode
 from server.keys import KeyRing
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 NO_LIMIT = 100_000_000
+MODEL = "openai/bench"
+LONG = 200
+"""Messages of a session that is gone on with: a hundred turns."""
 FILES = 10
 LINES = 120
 
@@ -56,15 +60,53 @@ def upstream(scratch: Path) -> Iterator[Upstream]:
         yield Upstream(Side.chat("direct", port, "sk-upstream", "bench", program.pid))
 
 
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """`agent serve` at work, and the ways to ask it."""
+
+    port: int
+    key: str
+    pid: int
+
+    @property
+    def chat(self) -> Side:
+        return Side.chat("agent serve", self.port, self.key, MODEL, self.pid)
+
+    @property
+    def responses(self) -> Side:
+        return Side.responses("agent serve, Responses", self.port, self.key, MODEL, self.pid)
+
+    def resumed(self, messages: int = LONG) -> Side:
+        """Asked to go on with a long session, which is begun now: with so many messages, all its own."""
+        asked, session = {"model": MODEL, "input": PROMPT}, ""
+        for _ in range(messages // 2):
+            told = self._post({**asked, "conversation": session} if session else asked)
+            session = told["session_id"]
+        return self.responses.resumed(session, messages)
+
+    def _post(self, body: dict[str, Any]) -> dict[str, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+        try:
+            connection.request("POST", "/v1/responses", json.dumps(body), headers)
+            answer = connection.getresponse()
+            told = answer.read()
+            if answer.status != 200:
+                raise NotStarted(f"agent serve answered {answer.status}: {told[:500]!r}")
+            return dict(json.loads(told))
+        finally:
+            connection.close()
+
+
 @contextmanager
-def agent(scratch: Path, upstream: int) -> Iterator[Side]:
+def agent(scratch: Path, upstream: int) -> Iterator[Agent]:
     """`agent serve` before an upstream, in a small project under git, with one key that nothing limits."""
     home = scratch / "cachet"
     ring = KeyRing.open(home)
     _, secret = ring.add("bench", concurrent=NO_LIMIT, per_minute=NO_LIMIT)
     port, log = free_port(), scratch / "agent.log"
     argv = [str(Path(sys.executable).with_name("agent")), "serve", "--port", str(port)]
-    argv += ["--cwd", str(project(scratch)), "-m", "openai/bench"]
+    argv += ["--cwd", str(project(scratch)), "-m", MODEL]
     environ = plain_environ(
         HOME=str(scratch),
         CACHET_HOME=str(home),
@@ -73,7 +115,7 @@ def agent(scratch: Path, upstream: int) -> Iterator[Side]:
     )
     with running(argv, log, cwd=scratch, environ=environ) as program:
         until_answers(program, port, "/health", log)
-        yield Side.chat("agent serve", port, secret, "openai/bench", program.pid)
+        yield Agent(port, secret, program.pid)
 
 
 def project(scratch: Path) -> Path:

@@ -140,3 +140,15 @@ def test_the_benchmark_measures_the_real_server_beside_its_upstream(tmp_path: Pa
     assert ours["usage"]["prompt_tokens_details"]["cached_tokens"] == 896
     assert [(one["side"], one["whole"]) for one in figures["held"]] == [("direct", 8), ("agent serve", 8)]
     assert "| 3 | agent serve |" in done.stdout
+
+
+def test_the_other_ways_to_ask_are_measured_on_the_same_server(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    few = ("--streams", "1", "--seconds", "0.2", "--rounds", "1", "--held", "0")
+    argv = [sys.executable, str(RUN), "--sides", "direct,responses,resumed", *few, "--json", str(written)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    figures = {one["server"]: one for one in json.loads(written.read_text())["steady"]}
+    ways = ("agent serve, Responses", "agent serve, Responses, after 200 messages")
+    assert [figures[way]["upstream_calls_an_answer"] for way in ways] == [1.0, 1.0]
+    assert [figures[way]["usage"]["input_tokens_details"]["cached_tokens"] for way in ways] == [896, 896]
