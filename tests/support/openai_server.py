@@ -1,9 +1,7 @@
 """A loopback server that speaks OpenAI's chat completions, and bills a prompt cache as OpenAI documents it.
 
-Caching is automatic: a request reads the longest prefix of model, tools and messages that an earlier request
-on the same `prompt_cache_key` sent, from `minimum` tokens on, in steps of `step`. With `writes`, as its newer
-models do, it reports what it wrote too: all it had not read but the last message. A token is four characters
-of canonical JSON.
+The rules stand in `benchmarks.cache.billing`, where they are checked by hand. With `writes`, as its newer
+models do, it reports what it wrote too: all it had not read but the last message.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from benchmarks.cache.billing import Bill, OpenAICache, Segments, openai_segments
 from providers.types import canonical
 from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply, sse
 
@@ -108,10 +107,8 @@ class OpenAIServer(LoopbackServer):
         self.billed: list[dict[str, Any]] = []
         """The usage of each answer, in order."""
         self._answers = iter(answers)
-        self._minimum = minimum
-        self._step = step
+        self._cache = OpenAICache(lambda: 0.0, minimum, step)
         self._writes = writes
-        self._sent: dict[str, list[list[str]]] = {}
 
     @property
     def base_url(self) -> str:
@@ -119,7 +116,7 @@ class OpenAIServer(LoopbackServer):
 
     def forget(self) -> None:
         """From now on requests reach a machine that holds nothing of what was sent."""
-        self._sent.clear()
+        self._cache.machines.clear()
 
     def _reply(self, request: Recorded) -> Reply:
         if request.method == "GET":
@@ -133,28 +130,20 @@ class OpenAIServer(LoopbackServer):
         return sse(*answer(words, calls, **billed))
 
     def _bill(self, body: dict[str, Any], answered: int) -> dict[str, Any]:
-        segments = [canonical([body["model"], body.get("tools")]), *map(canonical, body["messages"])]
-        earlier = self._sent.setdefault(body.get("prompt_cache_key", ""), [])
-        shared = max((_shared(segments, before) for before in earlier), default=0)
-        earlier.append(segments)
-        read = shared // self._step * self._step
-        read = read if read >= self._minimum else 0
-        prompt = sum(map(_tokens, segments))
-        billed = usage(prompt, max(1, answered // 4), read)
+        request = openai_segments(body)
+        bill, keep = self._cache.bill(request, affinity(body))
+        keep()
+        billed = usage(bill.prompt, max(1, answered // 4), bill.read)
         if self._writes:
-            written = max(0, prompt - read - _tokens(segments[-1]))
-            billed["prompt_tokens_details"]["cache_write_tokens"] = written
+            billed["prompt_tokens_details"]["cache_write_tokens"] = written(request, bill)
         return billed
 
 
-def _shared(segments: list[str], before: list[str]) -> int:
-    tokens = 0
-    for one, other in zip(segments, before, strict=False):
-        if one != other:
-            break
-        tokens += _tokens(one)
-    return tokens
+def affinity(body: dict[str, Any]) -> str:
+    """Where a request lands: those without a key share a machine here, as if there were just that one."""
+    return str(body.get("prompt_cache_key", "the only one"))
 
 
-def _tokens(segment: str) -> int:
-    return max(1, len(segment) // 4)
+def written(request: Segments, bill: Bill) -> int:
+    """Tokens that a newer model writes: all that it has not read but the last message."""
+    return max(0, bill.uncached - request.lengths[-1])

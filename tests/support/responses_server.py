@@ -1,9 +1,8 @@
 """A loopback server that speaks OpenAI's Responses API, and bills a prompt cache as OpenAI documents it.
 
-Caching is as in `openai_server`: a request reads the longest prefix of model, tools, instructions, effort and
-input items that an earlier request on the same `prompt_cache_key` sent, and writes all it had not read but
-the last item. A token is four characters of canonical JSON. Nothing is kept of an answer: an item that comes
-back is taken for what the client says it is. A request that names an earlier response is told what changed.
+Caching is as in `openai_server`, with what its newer models write. Nothing is kept of an answer: an item
+that comes back is taken for what the client says it is. A request that names an earlier response is told
+what changed.
 """
 
 from __future__ import annotations
@@ -12,7 +11,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+from benchmarks.cache.billing import OpenAICache, responses_segments
 from providers.types import canonical
+from tests.support import openai_server
 from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply, sse
 
 Item: TypeAlias = dict[str, Any]
@@ -138,7 +139,7 @@ class ResponsesServer(LoopbackServer):
         self.billed: list[dict[str, Any]] = []
         """The usage of each answer, in order."""
         self._answers = iter(answers)
-        self._sent: dict[str, list[list[str]]] = {}
+        self._cache = OpenAICache(lambda: 0.0, minimum=0, step=1)
         self._asked: dict[str, dict[str, Any]] = {}
         """What each response answered, by its id."""
 
@@ -166,14 +167,11 @@ class ResponsesServer(LoopbackServer):
         return {"prompt_cache_diagnostics": _compared(before, body, billed["input_tokens"])}
 
     def _bill(self, body: dict[str, Any], answered: tuple[Item, ...]) -> dict[str, Any]:
-        static = canonical([body.get(name) for name in ("model", "tools", "instructions", "reasoning")])
-        segments = [static, *map(canonical, body["input"])]
-        earlier = self._sent.setdefault(body.get("prompt_cache_key", ""), [])
-        read = max((_shared(segments, before) for before in earlier), default=0)
-        earlier.append(segments)
-        prompt = sum(map(_tokens, segments))
-        written = max(0, prompt - read - _tokens(segments[-1]))
-        return usage(prompt, sum(map(_tokens, map(canonical, answered))), read, written)
+        request = responses_segments(body)
+        bill, keep = self._cache.bill(request, openai_server.affinity(body))
+        keep()
+        said = sum(max(1, len(canonical(item)) // 4) for item in answered)
+        return usage(bill.prompt, said, bill.read, openai_server.written(request, bill))
 
 
 def _compared(before: dict[str, Any] | None, now: dict[str, Any], prompt: int) -> dict[str, Any]:
@@ -193,16 +191,3 @@ def _compared(before: dict[str, Any] | None, now: dict[str, Any], prompt: int) -
     if not reasons:
         return {"type": "cache_hit"}
     return {"type": "cache_miss", "reason": reasons[0], "cache_missed_tokens": prompt}
-
-
-def _shared(segments: list[str], before: list[str]) -> int:
-    tokens = 0
-    for one, other in zip(segments, before, strict=False):
-        if one != other:
-            break
-        tokens += _tokens(one)
-    return tokens
-
-
-def _tokens(segment: str) -> int:
-    return max(1, len(segment) // 4)
