@@ -24,17 +24,13 @@ GONE = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
-    """One that the provider's cache was given."""
+class Entry:
+    """A beginning in the provider's cache."""
 
-    tokens: int
-    """As a call read it alone; until one did, estimated from the shortest that began so."""
     used: float
     """When a call last wrote or read it, seconds since the epoch."""
     keeps: float | None
     """Seconds that it lives from its last use; None where the provider doesn't say."""
-    shortest: int
-    """Tokens of the prompt by which the length was estimated; 0 where it is no estimate."""
 
     def alive(self, prefix: Prefix, now: float) -> bool:
         idle = now - self.used
@@ -46,12 +42,26 @@ class Beginning:
         return None if self.keeps is None else self.used + self.keeps
 
 
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long a beginning is."""
+
+    tokens: int
+    """As a call read it alone; until one did, estimated from the shortest that began so."""
+    shortest: int
+    """Tokens of the prompt by which that was estimated; 0 where it is no estimate."""
+
+
 class Beginnings:
-    """Those of one session, sub-agents included."""
+    """Those of one session, sub-agents included.
+
+    Each is known by what its prefix is looked up by, and by the opening block's text; of the tools and the
+    system prompt alone that is empty.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[Hashable, str], Beginning] = {}
-        """By what it is looked up by, and the opening block's text; that is empty for the shorter one."""
+        self._entries: dict[tuple[Hashable, str], Entry] = {}
+        self._lengths: dict[tuple[Hashable, str], Length] = {}
         self._uncached: dict[Hashable, int] = {}
         """Tokens of the longest prompt that proved to be too short for the provider's cache."""
 
@@ -67,48 +77,55 @@ class Beginnings:
         if chooses_lifetime(prefix) and not usage.cache_read_tokens + usage.cache_write_tokens:
             self._uncached[key] = max(usage.prompt_tokens, self._uncached.get(key, 0))
             return
-        lengths = _lengths(call, messages)
-        read = _read_alone(lengths, usage.cache_read_tokens) if fresh and chooses_lifetime(prefix) else None
-        for text, estimated in lengths.items():
-            if text and not marks_opening(prefix, messages, border):
-                continue
-            before = self._known.get((key, text))
-            now = Beginning(estimated, call.started, call.keeps, usage.prompt_tokens)
-            if text == read:
-                now = replace(now, tokens=usage.cache_read_tokens, shortest=0)
-            elif before is not None and before.shortest <= now.shortest:
-                now = replace(now, tokens=before.tokens, shortest=before.shortest)
+        texts = ["", *(block.text for block in opening_of(messages))]
+        lengths = [self._lengths.get((key, text)) for text in texts]
+        if fresh or not all(known and known.shortest <= usage.prompt_tokens for known in lengths):
+            self._measure(call, messages, fresh=fresh)
+        for text in texts if marks_opening(prefix, messages, border) else texts[:1]:
+            before = self._entries.get((key, text))
+            keeps = call.keeps
             if chooses_lifetime(prefix):
-                now = replace(now, keeps=_lifetime(before, now, call, border))
-            if now.keeps != GONE:
+                keeps = _lifetime(before, self._lengths[key, text].tokens, call, border)
+            if keeps != GONE:
                 used = call.started if before is None else max(before.used, call.started)
-                self._known[key, text] = replace(now, used=used)
+                self._entries[key, text] = Entry(used, keeps)
+
+    def _measure(self, call: Sent, messages: Sequence[Message], *, fresh: bool) -> None:
+        """Take from the call how long its beginnings are, where that is better known than before."""
+        key, prompt, read = identity(call.prefix), call.usage.prompt_tokens, call.usage.cache_read_tokens
+        lengths = _estimated(call, messages)
+        alone = _read_alone(lengths, read) if fresh and chooses_lifetime(call.prefix) else None
+        for text, tokens in lengths.items():
+            known = self._lengths.get((key, text))
+            if text == alone:
+                self._lengths[key, text] = Length(read, 0)
+            elif known is None or prompt < known.shortest:
+                self._lengths[key, text] = Length(tokens, prompt)
 
     def found(
         self, prefix: Prefix, messages: Sequence[Message], now: float | None = None
-    ) -> tuple[int, Beginning | None]:
-        """Tokens of the beginning that a request with these messages should read, and which that is.
+    ) -> tuple[int, Entry | None]:
+        """Tokens of the beginning that a request with these messages should read, and its entry.
 
         It is one that is alive at `now`; without that, one that was ever there.
         """
         key = identity(prefix)
-        for opening in (*(block.text for block in opening_of(messages)), ""):
-            known = self._known.get((key, opening))
-            if known is None or known.tokens <= self._uncached.get(key, 0):
+        for text in (*(block.text for block in opening_of(messages)), ""):
+            entry = self._entries.get((key, text))
+            if entry is None or (now is not None and not entry.alive(prefix, now)):
                 continue
-            if now is not None and not known.alive(prefix, now):
-                continue
-            if tokens := readable(prefix, known.tokens):
-                return tokens, known
+            tokens = self._lengths[key, text].tokens
+            if tokens > self._uncached.get(key, 0) and readable(prefix, tokens):
+                return readable(prefix, tokens), entry
         return 0, None
 
     def bare(self, prefix: Prefix) -> int:
         """Tokens of the tools and the system prompt; 0 where no call with them was answered."""
-        known = self._known.get((identity(prefix), ""))
+        known = self._lengths.get((identity(prefix), ""))
         return known.tokens if known else 0
 
 
-def _lifetime(before: Beginning | None, now: Beginning, call: Sent, border: int | None) -> float:
+def _lifetime(before: Entry | None, tokens: int, call: Sent, border: int | None) -> float:
     """Seconds that it lives from this call on, where lifetimes are sold; GONE where it is no entry any more.
 
     A read keeps the lifetime that was paid for. One that is gone is written anew only by a call that did not
@@ -116,7 +133,7 @@ def _lifetime(before: Beginning | None, now: Beginning, call: Sent, border: int 
     """
     if before is not None and before.keeps and before.alive(call.prefix, call.started):
         return before.keeps
-    if call.usage.cache_read_tokens >= NEARLY * now.tokens:
+    if call.usage.cache_read_tokens >= NEARLY * tokens:
         return SHORT if before is None else GONE  # another session wrote it: nobody here knows for how long
     return SHORT if border is None else LONG
 
@@ -127,7 +144,7 @@ def _read_alone(lengths: Mapping[str, int], tokens: int) -> str | None:
     return nearest if NEARLY * lengths[nearest] <= tokens <= lengths[nearest] / NEARLY else None
 
 
-def _lengths(call: Sent, messages: Sequence[Message]) -> Mapping[str, int]:
+def _estimated(call: Sent, messages: Sequence[Message]) -> Mapping[str, int]:
     """The call's beginnings, the shorter one first: the opening block's text, and tokens with that block."""
     request = Request(prefix=call.prefix, messages=tuple(messages))
     whole = max(1, estimate(request, 0).input_tokens)

@@ -127,8 +127,8 @@ def marks_opening(prefix: Prefix, messages: Sequence[Message], border: int | Non
     if not chooses_lifetime(prefix):
         return True
     last = len(messages) - 1
-    answers = [place for place, message in enumerate(messages) if message.role == "assistant"]
-    places = {last, last if border is None else border, *(place - 1 for place in answers[-1:] if place)}
-    if prefix.wire == "anthropic" and answers[-1:] == [last - 1] and messages[last].role == "user":
-        places.add(last - 1)
+    answer = next((place for place in range(last, -1, -1) if messages[place].role == "assistant"), 0)
+    places = {last, last if border is None else border, *([answer - 1] if answer else [])}
+    if prefix.wire == "anthropic" and answer and answer == last - 1 and messages[last].role == "user":
+        places.add(answer)
     return len(places) < BREAKPOINTS

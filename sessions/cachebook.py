@@ -13,6 +13,7 @@ from agent.digests import Chain
 from agent.host import CallReport
 from agent.lifetimes import LONG, Choice, Habits, Lifetime, choose, learned
 from agent.reuse import CacheRecord, Miss, Sent
+from agent.room import Room, measured
 from agent.summary import ask
 from providers.call import estimate
 from providers.types import Message, Prefix, Request
@@ -45,6 +46,8 @@ class CacheBook:
         self._chain = Chain()
         self._latest: _Latest | None = None
         self._planned: Lifetime | None = None
+        self._counted: tuple[Sent, tuple[Message, ...]] | None = None
+        """The latest of this lane's calls, and what it sent."""
 
     @property
     def habits(self) -> Habits:
@@ -162,6 +165,7 @@ class CacheBook:
 
         `chain` are their digests, `border` is the place of the last of them that it wanted kept for an hour.
         """
+        self._counted = call, tuple(messages)
         fresh = self.record.longest(call.prefix, chain, call.started) is None
         self.record.add(call, chain)
         self.beginnings.add(call, messages, border, fresh=fresh)
@@ -187,6 +191,15 @@ class CacheBook:
         if known is None and beginning is None:
             _, beginning = self.beginnings.found(prefix, messages)
         return known if beginning is None else beginning.expires
+
+    def estimated(self, prefix: Prefix, messages: Sequence[Message]) -> int:
+        """Tokens of a request that no call has sent the beginning of, by how the latest one was counted."""
+        scale = 1.0
+        if self._counted is not None:
+            call, sent = self._counted
+            request = Request(prefix=call.prefix, messages=sent, previous_end=sent[-1].id)
+            scale = measured(request, None, call.usage).scale
+        return Room(None, 0, scale).tokens(Request(prefix=prefix, messages=tuple(messages)))
 
     def turn_ended(self) -> None:
         """Keep what was learned of this person's pauses."""

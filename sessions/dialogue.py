@@ -89,11 +89,16 @@ class Dialogue:
         return self._window
 
     @property
-    def filled(self) -> int:
-        """Tokens of it as of its last call; an estimate where none sent it as it is now."""
+    def counted(self) -> int:
+        """Tokens of it as of its last call; 0 where none sent it as it is now."""
         calls = (reached.call for reached in self._reached.values())
         latest = max(calls, key=lambda call: call.started, default=None)
-        return latest.usage.total_tokens if latest else self._estimated(self._request()).filled
+        return latest.usage.total_tokens if latest else 0
+
+    @property
+    def filled(self) -> int:
+        """Tokens of it as of its last call; an estimate where none sent it as it is now."""
+        return self.counted or self._estimated(self._request()).filled
 
     async def room(self) -> Room:
         """How much of the window it fills as it is now."""

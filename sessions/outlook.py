@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.cache import chooses_lifetime
-from agent.room import Room, measured
 from providers.pricing import Rates, price
-from providers.types import Message, Prefix, Request, Usage
+from providers.types import Message, Prefix, Usage
 from sessions.bill import Bill
 from sessions.cachebook import CacheBook
 from sessions.dialogue import Dialogue
@@ -55,10 +54,20 @@ class Outlook:
 
 
 def outlook(
-    book: CacheBook, prefix: Prefix, messages: Sequence[Message], last: CallLine | None, now: float
+    book: CacheBook,
+    prefix: Prefix,
+    messages: Sequence[Message],
+    last: CallLine | None,
+    now: float,
+    *,
+    prompt: int | None = None,
 ) -> Outlook:
-    """For a conversation that would go on with this prefix; `last` is its last answered call."""
-    prompt = last.usage.total_tokens if last and messages else book.beginnings.bare(prefix)
+    """For a conversation that would go on with this prefix; `last` is its last answered call.
+
+    It fills `prompt` tokens; where that isn't said it is as that call left it.
+    """
+    if prompt is None:
+        prompt = last.usage.total_tokens if last and messages else book.beginnings.bare(prefix)
     choice = book.choice_for(prefix, messages, prompt, now)
     return Outlook(
         prefix=prefix,
@@ -73,9 +82,9 @@ def outlook(
 
 def outlook_live(book: CacheBook, dialogue: Dialogue, bill: Bill, prefix: Prefix, now: float) -> Outlook:
     """For a session at work, whose conversation would go on with this prefix."""
-    found = outlook(book, prefix, dialogue.state.messages, bill.latest, now)
-    prompt = filled(dialogue, bill) or found.prompt
-    return replace(found, prompt=prompt, held=min(found.held, prompt))
+    messages = dialogue.state.messages
+    prompt = (dialogue.counted or book.estimated(dialogue.prefix, messages)) if messages else None
+    return outlook(book, prefix, messages, bill.latest, now, prompt=prompt if bill.latest else None)
 
 
 def filled(dialogue: Dialogue, bill: Bill) -> int:
@@ -90,31 +99,11 @@ def outlook_of(told: Conversation, home: Path, now: float) -> Outlook | None:
     book = CacheBook(home)
     book.remember(told.traffic)
     last = next((call for call in reversed(told.calls) if call.purpose == "main" and call.answered), None)
-    found = outlook(book, told.prefix, told.state.messages, last, now)
-    if last is None or not told.state.messages:
-        return found
-    prompt = _live(told)
-    return replace(found, prompt=prompt, held=min(found.held, prompt))
-
-
-def _live(told: Conversation) -> int:
-    """Tokens of the conversation as it is now: counted if a call sent it, else estimated (a summary)."""
-    latest = max((reached.call for reached in told.reached.values()), key=_started, default=None)
-    if latest is not None:
-        return latest.usage.total_tokens
-    assert told.prefix is not None, "something was sent"
-    request = Request(prefix=told.prefix, messages=tuple(told.state.messages))
-    return Room(None, 0, _scale(told)).tokens(request)
-
-
-def _scale(told: Conversation) -> float:
-    """Tokens for each that an estimate finds, by what the last call counted."""
-    for sending in reversed(told.traffic.sendings):
-        if sending.prefix is not None and sending.call.purpose == "main":
-            end = sending.sent[-1].id
-            request = Request(prefix=sending.prefix, messages=sending.sent, previous_end=end)
-            return measured(request, None, sending.call.usage).scale
-    return 1.0
+    messages, prompt = told.state.messages, None
+    if last is not None and messages:
+        latest = max((reached.call for reached in told.reached.values()), key=_started, default=None)
+        prompt = latest.usage.total_tokens if latest else book.estimated(told.prefix, messages)
+    return outlook(book, told.prefix, messages, last, now, prompt=prompt)
 
 
 def _started(call: CallLine) -> float:

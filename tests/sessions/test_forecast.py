@@ -124,13 +124,19 @@ async def test_after_a_summary_the_tools_and_the_system_prompt_are_foreseen_and_
             await tell(session, "And else?")
             await compact(session)
             live, dry = foreseen(session), told(session)
-            await tell(session, PROMPT)
+        again = await begin.resume(where.setup, session.path)
+        resumed = foreseen(again)
+        await tell(again, PROMPT)
+        given = again.cache_choice
+        await again.close()
     bill = where.billed
     assert bill["cache_read_tokens"] > 1000
-    for seen in (live, dry):
+    assert live.prompt == dry.prompt == resumed.prompt
+    for seen in (live, dry, resumed):
         assert seen.held == pytest.approx(bill["cache_read_tokens"], rel=0.05, abs=128)
         assert seen.prompt == pytest.approx(sum(bill.values()) - bill["output_tokens"], rel=0.05)
         assert seen.writes == (bill["cache_write_tokens"] > 0)
+        assert seen.hour == (given is not None and given.lifetime == "1h")
 
 
 async def test_what_a_summary_left_is_known_to_the_token_once_it_was_read_alone(tmp_path: Path) -> None:
