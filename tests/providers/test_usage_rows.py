@@ -11,7 +11,7 @@ import pytest
 from providers.registry import open_provider
 from providers.settings import ProviderSettings
 from providers.types import Usage
-from tests.support import anthropic_server, ollama_server
+from tests.support import anthropic_server, ollama_server, responses_server
 from tests.support.anthropic_server import event
 from tests.support.calls import Outcome, played, request
 from tests.support.loopback import LoopbackServer, Reply, sse
@@ -94,20 +94,8 @@ def ollama(name: str, usage: Usage, **sent: int) -> Row:
 
 def responses(name: str, provider: str, raw: dict[str, Any], usage: Usage) -> Row:
     """An answer of the Responses API: one message, the usage with the response that is completed."""
-    item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed"}
-    part = {"type": "output_text", "text": "fine", "annotations": []}
-    whole = {"id": "resp_1", "object": "response", "model": "m", "status": "completed"}
-    events = (
-        event("response.created", response={**whole, "status": "in_progress", "output": []}),
-        event("response.output_item.added", output_index=0, item={**item, "content": []}),
-        event("response.content_part.added", output_index=0, content_index=0, item_id="msg_1", part=part),
-        event("response.output_text.delta", output_index=0, content_index=0, item_id="msg_1", delta="fine"),
-        event("response.output_item.done", output_index=0, item={**item, "content": [part]}),
-        event(
-            "response.completed", response={**whole, "output": [{**item, "content": [part]}], "usage": raw}
-        ),
-    )
-    return Row(name, provider, sse(*events), usage, raw, "/v1", "openai-responses")
+    reply = sse(*responses_server.answer(responses_server.said("fine"), usage=raw))
+    return Row(name, provider, reply, usage, raw, "/v1", "openai-responses")
 
 
 def captured(name: str, file: str, wire: str, usage: Usage, raw: dict[str, Any]) -> Row:

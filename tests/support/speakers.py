@@ -12,7 +12,7 @@ from providers.provider import Provider
 from providers.registry import open_provider
 from providers.settings import ProviderSettings
 from providers.types import StopReason, Usage
-from tests.support import anthropic_server, ollama_server, openai_server
+from tests.support import anthropic_server, ollama_server, openai_server, responses_server
 from tests.support.loopback import Reply, json_reply, sse
 
 KEY = "sk-test-0123456789abcdef"
@@ -63,6 +63,36 @@ def _opened(name: str, home: Path, **settings: Any) -> Provider:
     return open_provider(name, {name: ProviderSettings(api_key=KEY, **settings)}, {}, home)
 
 
+READ = Usage(input_tokens=61, cache_read_tokens=300, output_tokens=89, reported_prompt_tokens=361)
+READ_AND_WRITTEN = Usage(
+    input_tokens=21,
+    cache_read_tokens=300,
+    cache_write_tokens=40,
+    output_tokens=89,
+    reported_prompt_tokens=361,
+)
+
+
+class _Events:
+    """A wire of server-sent events."""
+
+    __slots__ = ()
+
+    def reply(self, *pieces: str, cut: bool = False, hold: bool = False) -> Reply:
+        return sse(*pieces, cut=cut, hold=hold)
+
+
+class _OpenAI(_Events):
+    """One of OpenAI's two wires, whose refusals are alike."""
+
+    __slots__ = ()
+
+    def refusal(
+        self, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        return openai_server.refusal(status, message, kind=kind, **(headers or {}))
+
+
 ANTHROPIC_STOPS: Stops = {
     "tool_use": StopReason.TOOL_USE,
     "end_turn": StopReason.END_TURN,
@@ -78,16 +108,10 @@ ANTHROPIC_STOPS: Stops = {
 
 
 @dataclass(frozen=True, slots=True)
-class AnthropicSpeaker:
+class AnthropicSpeaker(_Events):
     name: str = "anthropic"
     model: str = "anthropic/claude-test"
-    usage: Usage = Usage(  # noqa: RUF009  a frozen value
-        input_tokens=21,
-        cache_read_tokens=300,
-        cache_write_tokens=40,
-        output_tokens=89,
-        reported_prompt_tokens=361,
-    )
+    usage: Usage = READ_AND_WRITTEN
     begins_with_prompt: bool = True
     stops: Stops = field(default_factory=lambda: ANTHROPIC_STOPS)
     done: str = "end_turn"
@@ -128,9 +152,6 @@ class AnthropicSpeaker:
     def idle(self) -> str:
         return ": still there\n\n" + anthropic_server.event("ping")
 
-    def reply(self, *pieces: str, cut: bool = False, hold: bool = False) -> Reply:
-        return sse(*pieces, cut=cut, hold=hold)
-
     def refusal(
         self, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None
     ) -> Reply:
@@ -153,12 +174,10 @@ CHAT_STOPS: Stops = {
 
 
 @dataclass(frozen=True, slots=True)
-class ChatSpeaker:
+class ChatSpeaker(_OpenAI):
     name: str = "openai-chat"
     model: str = "gateway/served"
-    usage: Usage = Usage(  # noqa: RUF009  a frozen value
-        input_tokens=61, cache_read_tokens=300, output_tokens=89, reported_prompt_tokens=361
-    )
+    usage: Usage = READ
     begins_with_prompt: bool = False
     stops: Stops = field(default_factory=lambda: CHAT_STOPS)
     done: str = "stop"
@@ -185,14 +204,6 @@ class ChatSpeaker:
     def idle(self) -> str:
         return ": OPENROUTER PROCESSING\n\n"
 
-    def reply(self, *pieces: str, cut: bool = False, hold: bool = False) -> Reply:
-        return sse(*pieces, cut=cut, hold=hold)
-
-    def refusal(
-        self, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None
-    ) -> Reply:
-        return openai_server.refusal(status, message, kind=kind, **(headers or {}))
-
 
 RESPONSES_STOPS: Stops = {
     "completed": StopReason.TOOL_USE,
@@ -206,12 +217,10 @@ RESPONSES_STOPS: Stops = {
 
 
 @dataclass(frozen=True, slots=True)
-class ResponsesSpeaker:
+class ResponsesSpeaker(_OpenAI):
     name: str = "openai-responses"
     model: str = "gateway/served"
-    usage: Usage = Usage(  # noqa: RUF009  a frozen value
-        input_tokens=61, cache_read_tokens=300, output_tokens=89, reported_prompt_tokens=361
-    )
+    usage: Usage = READ
     begins_with_prompt: bool = False
     stops: Stops = field(default_factory=lambda: RESPONSES_STOPS)
     done: str = "completed"
@@ -220,57 +229,26 @@ class ResponsesSpeaker:
         return _opened("gateway", home, base_url=f"{url}/v1", wire=self.name, stall_seconds=stall_seconds)
 
     def begin(self) -> str:
-        return _response_event("response.created", response={"model": "served", "usage": None})
+        return "".join(responses_server.began())
 
     def say(self, text: str) -> str:
-        item = {"type": "message", "id": "msg_1", "role": "assistant"}
-        content = [{"type": "output_text", "text": text, "annotations": []}]
-        return (
-            _response_event("response.output_item.added", output_index=0, item={**item, "content": []})
-            + _response_event("response.output_text.delta", output_index=0, item_id="msg_1", delta=text)
-            + _response_event("response.output_item.done", output_index=0, item={**item, "content": content})
-        )
+        return "".join(responses_server.streamed(0, responses_server.said(text)))
 
     def call(self, name: str, arguments: str, *, whole: bool = True) -> str:
-        item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": name}
-        text = _response_event("response.output_item.added", output_index=1, item={**item, "arguments": ""})
-        text += _response_event(
-            "response.function_call_arguments.delta", output_index=1, item_id="fc_1", delta=arguments
-        )
-        ended = {**item, "arguments": arguments, "status": "completed"}
-        done = _response_event("response.output_item.done", output_index=1, item=ended)
-        return text + done if whole else text
+        pieces = responses_server.streamed(1, responses_server.called("call_1", name, arguments))
+        return "".join(pieces if whole else pieces[:-1])
 
     def end(self, stop: str | None) -> str:
-        details = {"cached_tokens": 300}
-        usage = {
-            "input_tokens": 361,
-            "output_tokens": 89,
-            "total_tokens": 450,
-            "input_tokens_details": details,
-        }
+        usage = responses_server.usage(361, 89, 300)
         if stop in ("completed", "failed", "cancelled"):
-            return _response_event(f"response.{stop}", response={"status": stop, "usage": usage})
-        cut = {"status": "incomplete", "incomplete_details": {"reason": stop}, "usage": usage}
-        return _response_event("response.incomplete", response=cut)
+            return responses_server.ended(status=stop, usage=usage)
+        return responses_server.ended(status="incomplete", incomplete_details={"reason": stop}, usage=usage)
 
     def error(self, kind: str, message: str) -> str:
-        return _response_event("error", code=kind, message=message, param=None)
+        return responses_server.event("error", code=kind, message=message, param=None)
 
     def idle(self) -> str:
         return ": still there\n\n"
-
-    def reply(self, *pieces: str, cut: bool = False, hold: bool = False) -> Reply:
-        return sse(*pieces, cut=cut, hold=hold)
-
-    def refusal(
-        self, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None
-    ) -> Reply:
-        return openai_server.refusal(status, message, kind=kind, **(headers or {}))
-
-
-def _response_event(kind: str, **fields: Any) -> str:
-    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n"
 
 
 # This wire has no word of its own for a message that calls tools; an old server gives no word at all.
@@ -288,9 +266,7 @@ OLLAMA_STOPS: Stops = {
 class OllamaSpeaker:
     name: str = "ollama"
     model: str = f"ollama/{ollama_server.MODEL}"
-    usage: Usage = Usage(  # noqa: RUF009  a frozen value
-        input_tokens=61, cache_read_tokens=300, output_tokens=89, reported_prompt_tokens=361
-    )
+    usage: Usage = READ
     begins_with_prompt: bool = False
     stops: Stops = field(default_factory=lambda: OLLAMA_STOPS)
     done: str = "stop"
