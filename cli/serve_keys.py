@@ -64,7 +64,9 @@ def add(
 def remove(home: Path, name_or_id: str) -> None:
     """Take a key away."""
     gone = KeyRing.open(home).remove(name_or_id)
-    print_text(f"Removed the key {gone.name} ({gone.id}). A server that runs refuses it from now on.")
+    print_text(
+        f"Removed the key {gone.name} ({gone.id}). A server at work refuses it now, and stops its runs."
+    )
 
 
 def key_object(key: ClientKey) -> dict[str, JSON]:

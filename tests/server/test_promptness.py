@@ -156,7 +156,7 @@ def test_a_long_body_that_keeps_coming_is_read_to_its_end(slow: Slow) -> None:
 
 def test_a_body_that_nobody_wants_keeps_no_connection_open(slow: Slow) -> None:
     head = b"POST /unread HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx"
-    with served(slow.app, BODY) as server, opened(server, head) as connection:
+    with served(slow.app, Patience(body=1.0)) as server, opened(server, head) as connection:
         assert read_answer(connection).status == 200
         assert rest(connection) == b""
 
@@ -164,7 +164,7 @@ def test_a_body_that_nobody_wants_keeps_no_connection_open(slow: Slow) -> None:
 @pytest.mark.parametrize("body", [b"", b"Content-Length: 9\r\n"], ids=["whole", "unfinished"])
 def test_an_answer_that_takes_longer_is_not_cut(slow: Slow, body: bytes) -> None:
     head = b"GET /stream HTTP/1.1\r\nHost: localhost\r\n" + body + b"\r\n"
-    patience = Patience(head=1.0, body=0.1)
+    patience = Patience(head=1.0, body=1.0)
     with served(slow.app, patience) as server, opened(server, head) as connection:
         read = b""
         while b"one" not in read:

@@ -180,6 +180,7 @@ def test_what_was_kept_aside_is_never_overwritten(tmp_path: Path) -> None:
     assert len(aside) == len(list(runs(tmp_path).parent.glob("runs.sqlite.broken*"))) == 3
 
 
+@pytest.mark.slow
 def test_a_file_that_another_program_holds_is_not_taken_for_a_broken_one(tmp_path: Path) -> None:
     path = old(tmp_path)
     with closing(sqlite3.connect(path, isolation_level=None)) as base:
