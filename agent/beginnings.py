@@ -119,6 +119,17 @@ class Beginnings:
                 return readable(prefix, tokens), entry
         return 0, None
 
+    def size(self, request: Request, scale: float) -> int:
+        """Tokens of a request: its beginning's, where one is known, and of the rest an estimate.
+
+        `scale` is how many there are for each that `estimate` finds.
+        """
+        whole, key = estimate(request, 0).input_tokens, identity(request.prefix)
+        for text, part in _shares(request).items():
+            if (known := self._lengths.get((key, text))) is not None:
+                return known.tokens + round((whole - part) * scale)
+        return round(whole * scale)
+
     def bare(self, prefix: Prefix) -> int:
         """Tokens of the tools and the system prompt; 0 where no call with them was answered."""
         known = self._lengths.get((identity(prefix), ""))
@@ -145,12 +156,14 @@ def _read_alone(lengths: Mapping[str, int], tokens: int) -> str | None:
 
 
 def _estimated(call: Sent, messages: Sequence[Message]) -> Mapping[str, int]:
-    """The call's beginnings, the shorter one first: the opening block's text, and tokens with that block."""
+    """Tokens of the call's beginnings, by the opening block's text, as the whole call was counted."""
     request = Request(prefix=call.prefix, messages=tuple(messages))
-    whole = max(1, estimate(request, 0).input_tokens)
+    scale = call.usage.prompt_tokens / max(1, estimate(request, 0).input_tokens)
+    return {text: round(part * scale) for text, part in _shares(request).items()}
+
+
+def _shares(request: Request) -> Mapping[str, int]:
+    """What `estimate` finds in a request's beginnings, by the opening block's text, the longest one first."""
     bare = estimate(replace(request, messages=()), 0).input_tokens
-    scale = call.usage.prompt_tokens / whole
-    opened = {
-        text.text: round((bare + characters(text) // CHARACTERS) * scale) for text in opening_of(messages)
-    }
-    return {"": round(bare * scale), **opened}
+    opened = {text.text: bare + characters(text) // CHARACTERS for text in opening_of(request.messages)}
+    return {**opened, "": bare}

@@ -13,7 +13,7 @@ from agent.digests import Chain
 from agent.host import CallReport
 from agent.lifetimes import LONG, Choice, Habits, Lifetime, choose, learned
 from agent.reuse import CacheRecord, Miss, Sent
-from agent.room import Room, measured
+from agent.room import measured
 from agent.summary import ask
 from providers.call import estimate
 from providers.types import Message, Prefix, Request
@@ -193,13 +193,13 @@ class CacheBook:
         return known if beginning is None else beginning.expires
 
     def estimated(self, prefix: Prefix, messages: Sequence[Message]) -> int:
-        """Tokens of a request that no call has sent the beginning of, by how the latest one was counted."""
+        """Tokens of a conversation that no call has sent, by how the latest call was counted."""
         scale = 1.0
         if self._counted is not None:
             call, sent = self._counted
             request = Request(prefix=call.prefix, messages=sent, previous_end=sent[-1].id)
             scale = measured(request, None, call.usage).scale
-        return Room(None, 0, scale).tokens(Request(prefix=prefix, messages=tuple(messages)))
+        return self.beginnings.size(Request(prefix=prefix, messages=tuple(messages)), scale)
 
     def turn_ended(self) -> None:
         """Keep what was learned of this person's pauses."""
@@ -239,7 +239,7 @@ class CacheBook:
         """Tokens of the prompt, estimated: the last call's, and what came since."""
         last = self.record.longest(request.prefix, chain, now)
         if last is None:
-            return estimate(request, 0).input_tokens
+            return self.estimated(request.prefix, request.messages)
         place = chain.index(last.digest)
         bare = estimate(replace(request, messages=()), 0).input_tokens
         came = estimate(replace(request, messages=request.messages[place + 1 :]), 0).input_tokens - bare
