@@ -127,6 +127,11 @@ class CacheRecord:
             return None
         return max(best.started, self._used.get(best.digest, 0.0)) + best.keeps
 
+    def idle(self, prefix: Prefix, chain: Sequence[str], now: float) -> float | None:
+        """Seconds for which nobody used the entry that `longest` finds; None where it finds none."""
+        best = self.longest(prefix, chain, now)
+        return None if best is None else self._idle(best, now)
+
     def compared_with(
         self, prefix: Prefix, chain: Sequence[str], now: float, *, lane: str = "main"
     ) -> str | None:

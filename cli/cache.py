@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from agent.harmless import harmless, one_line
@@ -17,6 +18,7 @@ from cli.home import home_folder
 from cli.place import Place
 from cli.tables import table
 from cli.which import folder_of
+from providers.pricing import Rates
 from sessions.journal import read
 from sessions.outlook import Outlook, outlook_of
 from sessions.records import CallLine
@@ -34,8 +36,8 @@ async def cache(desk: Desk, argument: str) -> None:
         desk.screen.note("Nothing was sent yet, so nothing is cached.")
         return
     seen = session.outlook(session.prefix, now)
-    cost = await asyncio.to_thread(seen.cost, session.setup.rates, now)
-    rows = [*_rows(seen, cost, now), *_lifetime_rows(seen, session.cache_choice)]
+    costs = await asyncio.to_thread(_costs, seen, session.setup.rates, now)
+    rows = [*_rows(seen, costs, now), *_lifetime_rows(seen, session.cache_choice)]
     rows.append(("kept warm", await _kept_warm(session, now)))
     desk.screen.print(table(("", ""), rows))
     missed = [call for call in session.calls if call.miss is not None]
@@ -56,25 +58,33 @@ def show(path: Path, folder: Path | None, environ: Mapping[str, str], *, as_json
     if seen is None or not seen.prompt:
         print(harmless(f"{session}: nothing was ever answered, so nothing is cached."))
         return
-    cost = seen.cost(rates, now)
+    costs = _costs(seen, rates, now)
     if as_json:
-        print(json.dumps(_object(session, seen, cost, now), indent=2))
+        print(json.dumps(_object(session, seen, costs[0], now), indent=2))
         return
     print(harmless(f"{session} · {seen.prefix.model}"))
-    for name, value in _rows(seen, cost, now):
+    for name, value in _rows(seen, costs, now):
         print(f"{name:<16} {value}")
 
 
-def _rows(seen: Outlook, cost: float | None, now: float) -> Iterable[tuple[str, str]]:
+def _costs(seen: Outlook, rates: Mapping[str, Rates], now: float) -> tuple[float | None, ...]:
+    """US dollars for the next call's prompt; where the cache may have lost it, then without it as well."""
+    cases = (seen, replace(seen, held=0)) if seen.doubtful else (seen,)
+    return tuple(case.cost(rates, now) for case in cases)
+
+
+def _rows(seen: Outlook, costs: Iterable[float | None], now: float) -> Iterable[tuple[str, str]]:
     yield "cache", _state(seen, now)
     yield "next turn reads", _reads(seen)
     yield ("and writes" if seen.writes else "and anew"), f"{figures.tokens(seen.new)} and your words"
-    yield "for about", figures.dollars(cost)
+    yield "for about", ", or ".join(map(figures.dollars, costs))
 
 
 def _state(seen: Outlook, now: float) -> str:
     if not seen.reported:
         return f"{figures.NOT_AVAILABLE}: this provider doesn't tell of its cache"
+    if seen.doubtful:
+        return "unused for so long that it may be gone; this provider names no time"
     if seen.expires is None:
         return "kept as long as the provider likes; it names no time"
     left = seen.expires - now
@@ -84,7 +94,9 @@ def _state(seen: Outlook, now: float) -> str:
 
 
 def _reads(seen: Outlook) -> str:
-    return figures.tokens(seen.held) if seen.reported else figures.NOT_AVAILABLE
+    if not seen.reported:
+        return figures.NOT_AVAILABLE
+    return f"{figures.tokens(seen.held)}, or nothing" if seen.doubtful else figures.tokens(seen.held)
 
 
 def _lifetime_rows(seen: Outlook, choice: Choice | None) -> Iterable[tuple[str, str]]:
@@ -143,6 +155,7 @@ def _object(session: str, seen: Outlook, cost: float | None, now: float) -> dict
         "model": str(seen.prefix.model),
         "cache_reported": seen.reported,
         "warm": seen.reported and seen.held > 0,
+        "doubtful": seen.doubtful,
         "expires_in": None if seen.expires is None else max(0.0, seen.expires - now),
         "prompt_tokens": seen.prompt,
         "cache_read_tokens": seen.held if seen.reported else None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.beginnings import Beginnings
-from agent.cache import chooses_lifetime, lifetime
+from agent.cache import chooses_lifetime, forgets_after, lifetime
 from agent.diagnosis import reloaded, response_of, told_cause
 from agent.digests import Chain
 from agent.host import CallReport
@@ -174,6 +174,14 @@ class CacheBook:
         """Tokens that a call with these messages should read from the cache."""
         beginning, _ = self.beginnings.found(prefix, messages, now)
         return max(self.record.alive(prefix, self._chain.of(messages), now), beginning)
+
+    def doubtful(self, prefix: Prefix, messages: Sequence[Message], now: float) -> bool:
+        """Whether what is expected was unused so long that a provider that names no time may have lost it."""
+        idle = self.record.idle(prefix, self._chain.of(messages), now)
+        if idle is None:
+            _, beginning = self.beginnings.found(prefix, messages, now)
+            idle = 0.0 if beginning is None else now - beginning.used
+        return idle > forgets_after(prefix)
 
     def warm_until(
         self, prefix: Prefix, messages: Sequence[Message], now: float | None = None

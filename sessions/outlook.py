@@ -27,6 +27,8 @@ class Outlook:
     """Tokens of them that the cache should still have; 0 where nothing is known of it."""
     expires: float | None
     """When what is kept expires, seconds since the epoch; None where the provider doesn't say."""
+    doubtful: bool
+    """Whether it may be gone all the same: unused for long, at a provider that names no time."""
     reported: bool
     """Whether the provider has said anything about caching."""
     hour: bool
@@ -74,6 +76,7 @@ def outlook(
         prompt=prompt,
         held=min(book.expected(prefix, messages, now), prompt),
         expires=book.warm_until(prefix, messages, now),
+        doubtful=book.doubtful(prefix, messages, now),
         reported=last is not None and last.usage.cache_reported,
         hour=choice is not None and choice.lifetime == "1h",
         writes=chooses_lifetime(prefix) or (last is not None and last.usage.cache_write_tokens > 0),

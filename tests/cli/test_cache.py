@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.anthropic_server import AnthropicServer, text
+from tests.support.openai_server import OpenAIServer
 from tests.support.program import AGENT, Program, program_in
 from tests.support.terminal import Terminal
 
@@ -67,6 +68,21 @@ def test_a_session_whose_entry_expired_is_cold_and_its_next_turn_dear(agent: Pro
     assert (cold["warm"], cold["cache_read_tokens"]) == (False, 0)
     assert cold["new_tokens"] == cold["prompt_tokens"] == warm["prompt_tokens"]
     assert cold["cost_usd"] > 5 * warm["cost_usd"]
+
+
+def test_what_a_provider_that_names_no_time_may_have_dropped_is_told_as_doubtful(tmp_path: Path) -> None:
+    with OpenAIServer(["one"], minimum=1024, step=128) as serving:
+        environ = {"OPENAI_API_KEY": "sk-test-0123456789abcdef", "OPENAI_BASE_URL": serving.base_url}
+        agent = program_in(tmp_path, **environ)
+        agent.ask(LONG, "-m", "openai/gpt-5.1")
+        sure = dry_run(agent)
+        aged(agent.journal(), 2400)
+        told = dry_run(agent)
+        words = agent("resume", agent.journal().stem, "--dry-run").out
+    assert (sure["doubtful"], told["doubtful"]) == (False, True)
+    assert told["cache_read_tokens"] == sure["cache_read_tokens"] > 1024
+    assert "may be gone" in words
+    assert words.count("$") == 2
 
 
 def test_in_words_it_fits_sixty_columns(agent: Program) -> None:
