@@ -82,10 +82,6 @@ class _Cached:
             write = (short or 0) + (long or 0)
         return cls(count(_said(usage, "cache_read_input_tokens")), write, long)
 
-    @property
-    def reported(self) -> bool:
-        return self.read is not None or self.write is not None
-
 
 def _said(usage: object, key: str) -> JSON:
     return usage.get(key) if isinstance(usage, Mapping) else getattr(usage, key, None)
@@ -94,17 +90,10 @@ def _said(usage: object, key: str) -> JSON:
 def anthropic_usage(raw: JSONObject) -> Usage:
     """A decoded usage object in disjoint buckets; this wire's `input_tokens` leave out what met the cache."""
     cached = _Cached.of(raw)
-    read, write = cached.read or 0, cached.write or 0
     uncached, output = count(raw.get("input_tokens")) or 0, count(raw.get("output_tokens")) or 0
     reasoning = count(section(raw, "output_tokens_details").get("thinking_tokens")) or 0
-    return Usage(
-        input_tokens=uncached,
-        output_tokens=output,
-        cache_read_tokens=read,
-        cache_write_tokens=write,
-        cache_write_1h_tokens=min(cached.write_1h or 0, write),
-        reasoning_tokens=min(reasoning, output),
-        reported_prompt_tokens=uncached + read + write if cached.reported else 0,
+    return Usage.told(
+        uncached, output, cached.read, cached.write, write_1h=cached.write_1h or 0, reasoning=reasoning
     )
 
 

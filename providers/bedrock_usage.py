@@ -27,14 +27,7 @@ def bedrock_usage(raw: JSONObject, model: str = "") -> Usage:
         write = (short or 0) + (long or 0)
     cached = (read or 0) + (write or 0)
     uncached = prompt - cached if _INCLUSIVE.search(model) and prompt >= cached else prompt
-    return Usage(
-        input_tokens=uncached,
-        output_tokens=output,
-        cache_read_tokens=read or 0,
-        cache_write_tokens=write or 0,
-        cache_write_1h_tokens=min(long or 0, write or 0),
-        reported_prompt_tokens=0 if read is None and write is None else uncached + cached,
-    )
+    return Usage.told(uncached, output, read, write, write_1h=long or 0)
 
 
 def _written(details: JSON) -> tuple[int | None, int | None]:

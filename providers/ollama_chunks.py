@@ -45,12 +45,7 @@ def ollama_usage(raw: JSONObject) -> Usage:
     read = cached if prompt is None else min(cached, prompt)
     said = count(raw.get("prompt_eval_cached_count")) is not None
     prompt = read if prompt is None else prompt
-    return Usage(
-        input_tokens=prompt - read,
-        output_tokens=count(raw.get("eval_count")) or 0,
-        cache_read_tokens=read,
-        reported_prompt_tokens=prompt if said else 0,
-    )
+    return Usage.told(prompt - read, count(raw.get("eval_count")) or 0, read if said else None, None)
 
 
 def ollama_cached_read_tokens(raw: JSONObject) -> int:

@@ -44,7 +44,14 @@ def openai_reading(raw: JSONObject) -> Reading:
         return Reading(_from_timings(timings), tuple(odd_counts(timings)))
     prompt = _read_prompt(said)
     answer = _read_total(said, prompt)
-    usage = _usage(answer.uncached, answer.output, said.read, said.write, said.long_write, answer.reasoning)
+    usage = Usage.told(
+        answer.uncached,
+        answer.output,
+        said.read,
+        said.write,
+        write_1h=said.long_write,
+        reasoning=answer.reasoning,
+    )
     return Reading(usage, (*odd_counts(raw), *_contradictions(said), *answer.notes))
 
 
@@ -152,22 +159,7 @@ def _contradictions(said: Counts) -> Iterator[str]:
 def _from_timings(timings: JSONObject) -> Usage:
     """llama.cpp's own figures: `prompt_n` were computed, `cache_n` reused."""
     uncached, output = count(timings.get("prompt_n")) or 0, count(timings.get("predicted_n")) or 0
-    return _usage(uncached, output, count(timings.get("cache_n")), None, 0, 0)
-
-
-def _usage(
-    uncached: int, output: int, read: int | None, write: int | None, long_write: int, reasoning: int
-) -> Usage:
-    cached = (read or 0) + (write or 0)
-    return Usage(
-        input_tokens=uncached,
-        output_tokens=output,
-        cache_read_tokens=read or 0,
-        cache_write_tokens=write or 0,
-        cache_write_1h_tokens=min(long_write, write or 0),
-        reasoning_tokens=min(reasoning, output),
-        reported_prompt_tokens=0 if read is None and write is None else uncached + cached,
-    )
+    return Usage.told(uncached, output, count(timings.get("cache_n")), None)
 
 
 def _money(value: object, *, per_dollar: float = 1.0) -> float | None:

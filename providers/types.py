@@ -32,6 +32,33 @@ class Usage:
     reported_prompt_tokens: int = 0
     """Prompt tokens of those calls whose provider said anything about caching, a plain 0 included."""
 
+    @classmethod
+    def told(
+        cls,
+        uncached: int,
+        output: int,
+        read: int | None,
+        write: int | None,
+        *,
+        write_1h: int = 0,
+        reasoning: int = 0,
+    ) -> Usage:
+        """One call's usage, from disjoint counts.
+
+        Where `read` and `write` are both None nobody said anything of caching. A part (`write_1h` of `write`,
+        `reasoning` of `output`) is cut to what it is a part of.
+        """
+        kept = (read or 0) + (write or 0)
+        return cls(
+            input_tokens=uncached,
+            output_tokens=output,
+            cache_read_tokens=read or 0,
+            cache_write_tokens=write or 0,
+            cache_write_1h_tokens=min(write_1h, write or 0),
+            reasoning_tokens=min(reasoning, output),
+            reported_prompt_tokens=0 if read is None and write is None else uncached + kept,
+        )
+
     @property
     def prompt_tokens(self) -> int:
         """All context sent: uncached, read from the cache and written to it."""

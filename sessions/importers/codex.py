@@ -134,13 +134,12 @@ def _usage(fields: Fields) -> Usage:
     prompt, output = fields.count("input_tokens"), fields.count("output_tokens")
     kept_read = min(read or 0, prompt)
     kept_write = min(write or 0, prompt - kept_read)
-    return Usage(
-        input_tokens=prompt - kept_read - kept_write,
-        output_tokens=output,
-        cache_read_tokens=kept_read,
-        cache_write_tokens=kept_write,
-        reasoning_tokens=min(fields.count("reasoning_output_tokens"), output),
-        reported_prompt_tokens=0 if read is None and write is None else prompt,
+    return Usage.told(
+        prompt - kept_read - kept_write,
+        output,
+        None if read is None else kept_read,
+        None if write is None else kept_write,
+        reasoning=fields.count("reasoning_output_tokens"),
     )
 
 

@@ -100,13 +100,8 @@ def _usage(fields: Fields) -> Usage:
     cached, thoughts = fields.maybe_count("cached"), fields.count("thoughts")
     prompt = fields.count("input") + fields.count("tool")
     read = min(cached or 0, prompt)
-    return Usage(
-        input_tokens=prompt - read,
-        output_tokens=fields.count("output") + thoughts,
-        cache_read_tokens=read,
-        reasoning_tokens=thoughts,
-        reported_prompt_tokens=0 if cached is None else prompt,
-    )
+    output = fields.count("output") + thoughts
+    return Usage.told(prompt - read, output, None if cached is None else read, None, reasoning=thoughts)
 
 
 def _add(fields: Fields, transcript: Transcript, answered: set[str]) -> None:

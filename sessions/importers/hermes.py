@@ -60,15 +60,7 @@ def _usage(fields: Fields) -> Usage:
     """hermes counts the input without what was read from or written to the cache."""
     read, write = fields.maybe_count("cache_read_tokens"), fields.maybe_count("cache_write_tokens")
     uncached, output = fields.count("input_tokens"), fields.count("output_tokens")
-    silent = read is None and write is None
-    return Usage(
-        input_tokens=uncached,
-        output_tokens=output,
-        cache_read_tokens=read or 0,
-        cache_write_tokens=write or 0,
-        reasoning_tokens=min(fields.count("reasoning_tokens"), output),
-        reported_prompt_tokens=0 if silent else uncached + (read or 0) + (write or 0),
-    )
+    return Usage.told(uncached, output, read, write, reasoning=fields.count("reasoning_tokens"))
 
 
 def _add(fields: Fields, transcript: Transcript) -> None:

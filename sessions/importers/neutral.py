@@ -87,15 +87,8 @@ def _usage(fields: Fields) -> Usage:
     created = fields.maybe_count("total_cache_creation_tokens")
     written = fields.maybe_count("total_cache_write_tokens")
     write = written if created is None else created
-    uncached = fields.count("total_input_tokens")
-    silent = read is None and write is None
-    return Usage(
-        input_tokens=uncached,
-        output_tokens=fields.count("total_output_tokens"),
-        cache_read_tokens=read or 0,
-        cache_write_tokens=write or 0,
-        reported_prompt_tokens=0 if silent else uncached + (read or 0) + (write or 0),
-    )
+    uncached, output = fields.count("total_input_tokens"), fields.count("total_output_tokens")
+    return Usage.told(uncached, output, read, write)
 
 
 def _add(fields: Fields, transcript: Transcript) -> None:

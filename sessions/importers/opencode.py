@@ -57,14 +57,8 @@ def _usage(tokens: JSONObject) -> Usage:
     uncached, output, reasoning = fields.count("input"), fields.count("output"), fields.count("reasoning")
     prompt = uncached + (read or 0) + (write or 0)
     inside = fields.maybe_count("total") == prompt + output
-    return Usage(
-        input_tokens=uncached,
-        output_tokens=output if inside else output + reasoning,
-        cache_read_tokens=read or 0,
-        cache_write_tokens=write or 0,
-        reasoning_tokens=min(reasoning, output) if inside else reasoning,
-        reported_prompt_tokens=0 if read is None and write is None else prompt,
-    )
+    generated = output if inside else output + reasoning
+    return Usage.told(uncached, generated, read, write, reasoning=reasoning)
 
 
 def _add(role: str, parts: list[JSON], transcript: Transcript) -> None:

@@ -127,15 +127,7 @@ def _usage(row: JSONObject) -> Usage:
         return Usage()
     fields = Fields(message.object("usage"))
     read, write = fields.maybe_count("cacheRead"), fields.maybe_count("cacheWrite")
-    uncached = fields.count("input")
-    silent = read is None and write is None
-    return Usage(
-        input_tokens=uncached,
-        output_tokens=fields.count("output"),
-        cache_read_tokens=read or 0,
-        cache_write_tokens=write or 0,
-        reported_prompt_tokens=0 if silent else uncached + (read or 0) + (write or 0),
-    )
+    return Usage.told(fields.count("input"), fields.count("output"), read, write)
 
 
 def _model(found: list[JSONObject]) -> str:

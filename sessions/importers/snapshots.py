@@ -41,12 +41,4 @@ def _usage(fields: Fields) -> Usage:
     read = fields.maybe_count("cache_read")
     written, created = fields.maybe_count("cache_write"), fields.maybe_count("cache_creation")
     write = written if created is None else created
-    uncached = fields.count("input")
-    silent = read is None and write is None
-    return Usage(
-        input_tokens=uncached,
-        output_tokens=fields.count("output"),
-        cache_read_tokens=read or 0,
-        cache_write_tokens=write or 0,
-        reported_prompt_tokens=0 if silent else uncached + (read or 0) + (write or 0),
-    )
+    return Usage.told(fields.count("input"), fields.count("output"), read, write)

@@ -106,3 +106,17 @@ def test_nonsense_is_no_count_and_no_exception(said: object) -> None:
 @pytest.mark.parametrize("value", [{}, {"details": None}, {"details": 3}, {"details": []}])
 def test_a_section_that_is_no_object_is_an_empty_one(value: dict[str, object]) -> None:
     assert section(value, "details") == {}
+
+
+@pytest.mark.parametrize(
+    ("read", "write", "reported"), [(None, None, 0), (0, None, 7), (None, 3, 10), (2, 3, 12)]
+)
+def test_who_says_nothing_of_reads_nor_writes_said_nothing_of_caching(
+    read: int | None, write: int | None, reported: int
+) -> None:
+    assert Usage.told(7, 5, read, write).reported_prompt_tokens == reported
+
+
+def test_a_part_is_no_larger_than_what_it_is_a_part_of() -> None:
+    usage = Usage.told(7, 5, 0, 3, write_1h=4, reasoning=6)
+    assert (usage.cache_write_1h_tokens, usage.reasoning_tokens) == (3, 5)
