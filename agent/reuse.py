@@ -6,7 +6,7 @@ nothing is expected of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -66,6 +66,8 @@ class CacheRecord:
     """What a session's calls left in the provider's cache, as far as can be known from here."""
 
     sent: list[Sent] = field(default_factory=list)
+    _ending: dict[str, list[Sent]] = field(default_factory=dict)
+    """The calls again, by their digest."""
     _used: dict[str, float] = field(default_factory=dict)
     """When a call last read the entry with this digest."""
     _breaks: dict[str, Literal["compacted", "rewound"]] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class CacheRecord:
         for digest in (call.digest, *(digest for digest in chain if digest in self._used)):
             self._used[digest] = max(call.started, self._used.get(digest, call.started))
         self.sent.append(call)
+        self._ending.setdefault(call.digest, []).append(call)
         self._breaks.pop(call.lane, None)
 
     def reusable(self, prefix: Prefix, chain: Sequence[str], now: float) -> tuple[int, Sent | None]:
@@ -91,8 +94,7 @@ class CacheRecord:
 
         It could have what would be alive under the longest lifetime that it sells.
         """
-        found = (call for call in self._on(prefix, chain) if self._idle(call, now) <= call.most)
-        best = max(found, key=_kept, default=None)
+        best = self._best(prefix, chain, lambda call: self._idle(call, now) <= call.most)
         return (0, None) if best is None else (best.kept, best)
 
     def longest(
@@ -102,13 +104,14 @@ class CacheRecord:
 
         With `lifetime` only entries count that live at least so many seconds from their last use.
         """
-        found = (
-            call
-            for call in self._on(prefix, chain)
-            if self._idle(call, now) <= call.most
-            and (call.keeps is None or (call.keeps >= lifetime and self._idle(call, now) <= call.keeps))
-        )
-        return max(found, key=_kept, default=None)
+
+        def lives(call: Sent) -> bool:
+            if call.keeps is not None and call.keeps < lifetime:
+                return False
+            idle = self._idle(call, now)
+            return idle <= call.most and (call.keeps is None or idle <= call.keeps)
+
+        return self._best(prefix, chain, lives)
 
     def alive(self, prefix: Prefix, chain: Sequence[str], now: float) -> int:
         """Tokens that a request should read now."""
@@ -122,7 +125,7 @@ class CacheRecord:
         before a longer one that isn't: the last messages may be kept for less time than those before them.
         """
         best = None if now is None else self.longest(prefix, chain, now)
-        best = best or max(self._on(prefix, chain), key=_kept, default=None)
+        best = best or self._best(prefix, chain, lambda call: True)
         if best is None or best.keeps is None:
             return None
         return max(best.started, self._used.get(best.digest, 0.0)) + best.keeps
@@ -151,9 +154,22 @@ class CacheRecord:
     def _before(self, lane: str) -> Sent | None:
         return next((call for call in reversed(self.sent) if call.lane == lane), None)
 
-    def _on(self, prefix: Prefix, chain: Sequence[str]) -> Iterable[Sent]:
-        known = set(chain)
-        return (call for call in self.sent if call.digest in known and _same(call.prefix, prefix))
+    def _best(self, prefix: Prefix, chain: Sequence[str], fits: Callable[[Sent], bool]) -> Sent | None:
+        """The call with the longest beginning of a request, of those that fit.
+
+        It goes from the longest to shorter ones, and stops where none can be longer than what was found:
+        a shorter beginning has fewer tokens than the call that sent more.
+        """
+        best: Sent | None = None
+        for digest in reversed(chain):
+            for call in self._ending.get(digest, ()):
+                if not fits(call) or not _same(call.prefix, prefix):
+                    continue
+                if best is None or call.kept > best.kept:
+                    best = call
+                elif call.usage.prompt_tokens < best.kept:
+                    return best
+        return best
 
     def miss(
         self,
@@ -213,7 +229,7 @@ class CacheRecord:
 
 
 def _same(one: Prefix, other: Prefix) -> bool:
-    return identity(one) == identity(other)
+    return one is other or identity(one) == identity(other)
 
 
 def _difference(before: Prefix, now: Prefix) -> tuple[Cause, str]:
@@ -229,7 +245,3 @@ def _difference(before: Prefix, now: Prefix) -> tuple[Cause, str]:
 
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
-
-
-def _kept(call: Sent) -> int:
-    return call.kept
