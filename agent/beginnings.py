@@ -64,14 +64,18 @@ class Beginnings:
         self._lengths: dict[tuple[Hashable, str], Length] = {}
         self._uncached: dict[Hashable, int] = {}
         """Tokens of the longest prompt that proved to be too short for the provider's cache."""
+        self._ends: set[str] = set()
+        """The digests of all calls."""
 
-    def add(self, call: Sent, messages: Sequence[Message], border: int | None, *, fresh: bool) -> None:
-        """Book an answered call.
+    def add(self, call: Sent, chain: Sequence[str], messages: Sequence[Message], border: int | None) -> None:
+        """Book an answered call: the digests of its messages, and these.
 
-        `border` is the place of the last message that it wanted kept for an hour. It was `fresh` where no
-        call before had sent any of its messages: then all that it read is its beginning.
+        `border` is the place of the last one that it wanted kept for an hour.
         """
         prefix, usage, key = call.prefix, call.usage, identity(call.prefix)
+        # What a call read of which none before had sent a message is its beginning, and no more.
+        fresh = not any(digest in self._ends for digest in reversed(chain))
+        self._ends.add(call.digest)
         if not usage.cache_reported:
             return
         if chooses_lifetime(prefix) and not usage.cache_read_tokens + usage.cache_write_tokens:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
 from agent.cache import forgets_after, granularity, identity, kept, longest_lifetime
@@ -70,6 +71,8 @@ class CacheRecord:
     """The calls again, by their digest."""
     _used: dict[str, float] = field(default_factory=dict)
     """When a call last read the entry with this digest."""
+    _keeps: float = 0.0
+    """Seconds: the longest time for which any of the entries lives."""
     _breaks: dict[str, Literal["compacted", "rewound"]] = field(default_factory=dict)
     """By lane, what is known to have changed its history since its last call."""
 
@@ -87,6 +90,7 @@ class CacheRecord:
             self._used[digest] = max(call.started, self._used.get(digest, call.started))
         self.sent.append(call)
         self._ending.setdefault(call.digest, []).append(call)
+        self._keeps = max(self._keeps, inf if call.keeps is None else call.keeps)
         self._breaks.pop(call.lane, None)
 
     def reusable(self, prefix: Prefix, chain: Sequence[str], now: float) -> tuple[int, Sent | None]:
@@ -104,6 +108,8 @@ class CacheRecord:
 
         With `lifetime` only entries count that live at least so many seconds from their last use.
         """
+        if self._keeps < lifetime:
+            return None
 
         def lives(call: Sent) -> bool:
             if call.keeps is not None and call.keeps < lifetime:

@@ -166,9 +166,8 @@ class CacheBook:
         `chain` are their digests, `border` is the place of the last of them that it wanted kept for an hour.
         """
         self._counted = call, tuple(messages)
-        fresh = self.record.longest(call.prefix, chain, call.started) is None
         self.record.add(call, chain)
-        self.beginnings.add(call, messages, border, fresh=fresh)
+        self.beginnings.add(call, chain, messages, border)
 
     def expected(self, prefix: Prefix, messages: Sequence[Message], now: float) -> int:
         """Tokens that a call with these messages should read from the cache."""

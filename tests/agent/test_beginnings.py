@@ -8,6 +8,7 @@ import pytest
 
 from agent.beginnings import Beginnings
 from agent.cache import lifetime, marks_opening
+from agent.digests import digests
 from agent.prompt import OPENS
 from agent.reuse import Sent
 from providers.types import Message, ModelRef, Prefix, Text, Usage
@@ -38,8 +39,9 @@ def sent(read: int = 0, written: int = 0, *, at: float = 0.0, prefix: Prefix = A
 def after(*calls: tuple[Sent, tuple[Message, ...], int | None]) -> Beginnings:
     """After these calls: each with its messages, and the place up to which it wanted an hour."""
     known = Beginnings()
-    for number, (call, messages, border) in enumerate(calls):
-        known.add(call, messages, border, fresh=number == 0)
+    for call, messages, border in calls:
+        chain = digests(messages)
+        known.add(replace(call, digest=chain[-1]), chain, messages, border)
     return known
 
 
