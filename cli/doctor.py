@@ -30,6 +30,9 @@ SHORTEST = 20
 SECRET_PARAMETER = r"(?i)(?<=[?&])([\w-]*(?:key|token|secret|password|signature|sig))=[^&#\s)]+"
 """A secret at the end of an address, as some gateways want it: `?key=...`."""
 
+LONGEST = 1_000
+"""Characters of a finding, or of what to do: a server's whole answer is too much, but no sentence of ours."""
+
 COLOURS = {Level.OK: "green", Level.NOTE: "yellow", Level.PROBLEM: "bold red"}
 
 
@@ -90,7 +93,7 @@ class _Discreet:
     def _text(self, text: str) -> str:
         # Up to the last @: a password may hold any character, though it should be escaped in an address.
         said = re.sub(r"(?<=//)\S*@", f"{MASKED}@", self.redactor.redact(text))
-        return one_line(re.sub(SECRET_PARAMETER, rf"\1={MASKED}", said))
+        return one_line(re.sub(SECRET_PARAMETER, rf"\1={MASKED}", said), LONGEST)
 
 
 def _loaded(place: Place) -> Loaded | ConfigurationError:

@@ -72,7 +72,10 @@ def execute(words: list[str], *, version: str, debug: bool = False) -> int:
             else _open_chat()
         )
     except ClickException as error:
-        complain(f"{error.format_message().rstrip('.')}. Try: agent --help")
+        said = (
+            error.format_message().rstrip(".").replace(": Value error, ", ": ")
+        )  # typer reads with Pydantic
+        complain(f"{said}. Try: agent --help")
         return ExitCode.USAGE
     except (Exception, KeyboardInterrupt) as error:
         if debug:
@@ -328,6 +331,7 @@ def doctor(ctx: Context, as_json: Json = False) -> int | None:
 
 @doctor_app.command("cache")
 def doctor_cache(
+    ctx: Context,
     model: Annotated[
         str | None, Option("--model", "-m", metavar="PROVIDER/MODEL", help="The default model if left out.")
     ] = None,
@@ -337,7 +341,8 @@ def doctor_cache(
     """Send a request twice, and a longer one: does the endpoint cache, and what does it report?"""
     from cli.doctor_cache import diagnose
 
-    return diagnose(model, yes=yes, as_json=as_json)
+    before = ctx.parent is not None and ctx.parent.params["as_json"]  # agent doctor --json cache
+    return diagnose(model, yes=yes, as_json=as_json or before)
 
 
 @app.command(rich_help_panel="Set-up")

@@ -120,6 +120,12 @@ def test_a_password_in_an_endpoints_address_is_a_problem_and_not_shown(cli: Cli)
     assert "secret-of-a-url" not in ran.out
 
 
+def test_a_long_finding_is_told_to_its_end(cli: Cli) -> None:
+    configure(cli, "http://me:pass@127.0.0.1:1/v1")
+    [found] = told(cli("doctor", "--json").json, "mine")
+    assert found["said"].endswith("from [providers.mine])")
+
+
 def test_a_password_in_a_proxys_address_is_not_shown(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://me:secret-of-a-proxy@127.0.0.1:9")
     ran = cli("doctor")

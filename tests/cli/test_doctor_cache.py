@@ -143,6 +143,12 @@ def test_writes_that_an_endpoint_does_not_tell_of_are_no_zero(cli: Cli) -> None:
     assert [row[2] for row in rows(out)] == ["n/a", "n/a", "0"]
 
 
+def test_json_may_be_asked_for_before_the_word_too(cli: Cli) -> None:
+    with Gateway(repeat("ready")) as server:
+        ran = cli("doctor", "--json", "cache", "-m", mine_at(server.base_url, cli), "--yes")
+    assert ran.json["verdict"] == "caches and reports"
+
+
 def test_an_endpoint_that_never_hits_is_named_with_likely_reasons_and_exit_code_1(cli: Cli) -> None:
     never = openai_server.usage(5000, 1, cached=0)
     with Gateway(billed(never, never, never)) as server:

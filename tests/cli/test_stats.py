@@ -142,6 +142,12 @@ def test_what_is_no_date_is_refused() -> None:
         day("soon", "--since")
 
 
+def test_what_nobody_can_ask_by_is_refused_with_what_one_can(cli: Cli) -> None:
+    ran = cli("stats", "--by", "phase")
+    assert ran.code == 2
+    assert "'--by': 'phase' is not one of 'session', 'day'," in ran.err
+
+
 def test_a_span_that_ends_before_it_begins_is_refused(cli: Cli) -> None:
     ran = cli("stats", "--since", "2026-11-02", "--until", "2026-11-01")
     assert ran.code == 2
