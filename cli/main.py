@@ -72,9 +72,8 @@ def execute(words: list[str], *, version: str, debug: bool = False) -> int:
             else _open_chat()
         )
     except ClickException as error:
-        said = (
-            error.format_message().rstrip(".").replace(": Value error, ", ": ")
-        )  # typer reads with Pydantic
+        # Pydantic, by which typer reads values, says so of an error that another raised.
+        said = error.format_message().rstrip(".").replace(": Value error, ", ": ")
         complain(f"{said}. Try: agent --help")
         return ExitCode.USAGE
     except (Exception, KeyboardInterrupt) as error:

@@ -8,7 +8,6 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -107,6 +106,3 @@ def plain_environ(**more: str) -> dict[str, str]:
     """A person's environment without keys or proxies, and with what is given."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
     return {**kept, "NO_PROXY": "127.0.0.1", "PYTHONUNBUFFERED": "1", **more}
-
-
-PYTHON = sys.executable
