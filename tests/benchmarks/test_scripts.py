@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.cache.result import play
+from benchmarks.cache.billing import Bill, Rates
+from benchmarks.cache.result import OPENAI_RATES, WIRES, play
 from benchmarks.cache.scripts import SCRIPTS, read
 from benchmarks.cache.server import Say
 from benchmarks.cache.stage import Stage, stage
@@ -89,6 +91,22 @@ def test_what_is_kept_warm_on_walks_costs_less_than_what_is_written_anew() -> No
     assert not warm.rebilled
     assert warm.cost < auto.cost < cold.cost
     assert [call.segments.tokens for call in warm.asked] == [call.segments.tokens for call in cold.asked]
+
+
+@pytest.mark.parametrize(("wire", "rates"), [("anthropic", Rates()), *((w, OPENAI_RATES) for w in WIRES[1:])])
+def test_the_ledger_says_what_the_provider_billed_to_the_token_and_the_dollar(
+    tmp_path: Path, wire: str, rates: Rates
+) -> None:
+    with stage(tmp_path, wire) as scene:
+        scene.ask("Look at the parts.", *(read(step) for step in range(4)), Say("Fine."))
+        scene.clock.advance(400.0)
+        scene.ask("Once more.", read(5), Say("Fine."), words=("--cache-ttl", "1h"))
+        told = json.loads(scene.run("stats", "--json"))["total"]
+    billed = sum((call.bill for call in scene.server.billing.calls), Bill())
+    assert (told["input_tokens"], told["output_tokens"]) == (billed.uncached, billed.output)
+    assert (told["cache_read_tokens"], told["cache_write_tokens"]) == (billed.read, billed.write)
+    assert told["cache_write_1h_tokens"] == billed.write_1h
+    assert told["cost_usd"] == pytest.approx(billed.cost(rates))
 
 
 @pytest.mark.slow
