@@ -44,7 +44,7 @@ def print_table(
     for shown in (every, [place for place in every if place not in spare], narrow):
         widths = _widths(headings, rows, shown)
         excess = _excess(widths, console.width)
-        if excess <= 0 or widths[gives_way] - excess >= COMFORTABLE:
+        if excess <= 0 or widths.get(gives_way, 0) - excess >= COMFORTABLE:
             break
     if gives_way in widths:
         widths[gives_way] = max(widths[gives_way] - max(excess, 0), SHORTEST)

@@ -42,6 +42,7 @@ def _print(made: Audit) -> None:
             ],
             narrow=(1, 2, 3, 4),
             text=(0, 1, 2),
+            gives_way=1,
         )
     for note in made.notes:
         print(harmless(f"note: {note.session} {note.call}: {note.text}"))

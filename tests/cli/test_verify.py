@@ -48,6 +48,19 @@ def test_a_line_that_was_changed_is_shown_and_fails(cli: Cli) -> None:
     assert "1 call in 1 session: 1 disagrees" in ran.out
 
 
+@pytest.mark.parametrize("columns", [60, 120])
+def test_the_disagreements_fit_the_terminal_and_no_figure_is_cut(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    tamper(cli, '"usage":{"input_tokens":10', '"usage":{"input_tokens":4711')
+    monkeypatch.setenv("COLUMNS", str(columns))
+    ran = cli("stats", "--verify")
+    assert ran.err == ""
+    lines = ran.out.splitlines()
+    assert max(len(line.rstrip()) for line in lines[:3]) <= columns
+    assert lines[2].split()[-3:] == ["input_tokens", "4711", "10"]
+
+
 def test_its_json_names_the_disagreement(cli: Cli) -> None:
     session = tamper(cli, '"cost":0.0,"price":"free"', '"cost":0.5,"price":"free"')
     ran = cli("stats", "--verify", "--json")
