@@ -31,7 +31,7 @@ def print_table(
 
     Where the terminal is too narrow for all, those at the places `spare` are left out; where that is not
     enough, only those at the places `narrow` are shown, and the column `gives_way` is cut. The others never
-    are: half a number is a wrong number. No cell can steer the terminal.
+    are, rather is a line too long: half a number is a wrong number. No cell can steer the terminal.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -48,6 +48,7 @@ def print_table(
             break
     if gives_way in widths:
         widths[gives_way] = max(widths[gives_way] - max(excess, 0), SHORTEST)
+    console.width += max(_excess(widths, console.width), 0)  # Rich would cut a number
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
     for place in widths:
         table.add_column(
