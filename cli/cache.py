@@ -38,7 +38,8 @@ async def cache(desk: Desk, argument: str) -> None:
     seen = session.outlook(session.prefix, now)
     costs = await asyncio.to_thread(_costs, seen, session.setup.rates, now)
     rows = [*_rows(seen, costs, now), *_lifetime_rows(seen, session.cache_choice)]
-    rows.append(("kept warm", await _kept_warm(session, now)))
+    if session.warming.possible or session.setup.keep_warm:
+        rows.append(("kept warm", await _kept_warm(session, now)))
     desk.screen.print(table(("", ""), rows))
     missed = [call for call in session.calls if call.miss is not None]
     if missed:

@@ -70,6 +70,11 @@ class Warming:
         self._call: asyncio.Task[bool] | None = None
 
     @property
+    def possible(self) -> bool:
+        """Whether the model's entries live for a known time, which a request that costs little lengthens."""
+        return _can_be_kept(self._dialogue.prefix)
+
+    @property
     def done(self) -> Warmed:
         """What the requests since the last turn came to."""
         calls = self._since_last_turn()

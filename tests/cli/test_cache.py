@@ -129,6 +129,21 @@ def test_the_chat_tells_what_is_cached_until_when_and_what_was_missed(
         chat.wait_for("affinity or eviction")
 
 
+@pytest.mark.terminal
+def test_keeping_warm_is_offered_only_where_there_is_a_time_to_keep(tmp_path: Path) -> None:
+    with OpenAIServer(["one"], minimum=1024, step=128) as serving:
+        environ = {"OPENAI_API_KEY": "sk-test-0123456789abcdef", "OPENAI_BASE_URL": serving.base_url}
+        agent = program_in(tmp_path, **environ)
+        with Terminal(
+            AGENT, ["-m", "openai/gpt-5.1", "hi"], environ=agent.environ, cwd=agent.project
+        ) as chat:
+            chat.wait_for("checkpoint 1")
+            chat.enter("/cache")
+            chat.wait_for("No miss so far")
+            assert "next turn reads" in chat.text
+            assert "kept warm" not in chat.text
+
+
 def test_after_a_rewind_only_what_is_left_counts(agent: Program, server: AnthropicServer) -> None:
     agent.ask("hi", "-m", SONNET)
     session = agent.journal().stem
