@@ -376,3 +376,15 @@ def _own(block: Block, number: int) -> Block:
 def test_half_a_character_does_not_stop_a_conversation() -> None:
     arguments = sdk_arguments(body(message("user", Text("a\ud800b"))))
     assert arguments["messages"][0]["content"][0]["text"] == "a?b"
+
+
+def test_the_loopback_server_refuses_a_longer_lifetime_behind_a_shorter_one() -> None:
+    def point(ttl: str) -> dict[str, Any]:
+        return {"cachePoint": {"type": "default", "ttl": ttl}}
+
+    def body(*lifetimes: str) -> dict[str, Any]:
+        content = [piece for ttl in lifetimes for piece in ({"text": "a"}, point(ttl))]
+        return {"messages": [{"role": "user", "content": content}]}
+
+    assert objection(body("1h", "5m")) == ""
+    assert "must not come after" in objection(body("5m", "1h"))

@@ -2,20 +2,19 @@
 
 A frame (AWS's "event stream encoding"): its length and that of its headers, a CRC of those eight bytes, the
 headers, the payload, a CRC of everything before. A header is its name's length and name, the type 7 for text,
-and the text with its length.
+and the text with its length. Its prompt cache is billed by Anthropic's rules, whose models these are.
 """
 
 from __future__ import annotations
 
 import binascii
-import hashlib
 import json
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from benchmarks.cache.billing import AnthropicCache, Segments
 from providers.types import canonical
 from tests.support.loopback import LoopbackServer, Recorded, Reply, json_reply
 
@@ -116,41 +115,6 @@ def refusal(status: int, kind: str, message: str, **headers: str) -> Reply:
     return json_reply({"message": message}, status, {"x-amzn-errortype": f"{kind}:http://x/", **headers})
 
 
-@dataclass(slots=True)
-class PromptCache:
-    """Bedrock's side of the cache: what a request reads from it and writes to it. Entries don't expire."""
-
-    entries: set[str] = field(default_factory=set)
-
-    def bill(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The usage of a request but for its answer, and its entries in the cache from now on."""
-        digest = hashlib.sha256(path.encode())
-        lengths: list[int] = []
-        points: dict[int, tuple[str, str]] = {}
-        """By how many segments stand before a point: the hash of them, and the point's lifetime."""
-        for place, block in segments(body):
-            if "cachePoint" in block:
-                points[len(lengths)] = (digest.hexdigest(), block["cachePoint"].get("ttl", "5m"))
-                continue
-            bare = canonical([place, block])
-            digest.update(bare.encode())
-            lengths.append(max(1, len(bare) // 4))
-        hit = max((count for count, (key, _) in points.items() if key in self.entries), default=0)
-        end = max(points, default=0)
-        written = dict.fromkeys(("1h", "5m"), 0)
-        border = hit
-        for count, (key, ttl) in sorted(points.items()):
-            self.entries.add(key)
-            written[ttl] += sum(lengths[border:count])
-            border = max(border, count)
-        return {
-            "inputTokens": sum(lengths[max(end, hit) :]),
-            "cacheReadInputTokens": sum(lengths[:hit]),
-            "cacheWriteInputTokens": sum(written.values()),
-            "cacheDetails": [{"ttl": ttl, "inputTokens": count} for ttl, count in written.items() if count],
-        }
-
-
 def segments(body: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
     """A request's blocks in the order of the prompt, cache points among them."""
     yield from (("tool", block) for block in body.get("toolConfig", {}).get("tools", []))
@@ -167,7 +131,7 @@ class BedrockServer(LoopbackServer):
 
     def __init__(self, answers: Iterable[tuple[dict[str, Any], ...] | Reply]) -> None:
         super().__init__(self._reply)
-        self.cache = PromptCache()
+        self.cache = AnthropicCache(lambda: 0.0, minimum=0)
         self.billed: list[dict[str, Any]] = []
         self.lists: dict[str, Any] = {}
         """By path: what a list of models answers."""
@@ -183,16 +147,43 @@ class BedrockServer(LoopbackServer):
         if isinstance(blocks, Reply):
             return blocks
         output = max(1, sum(len(canonical(block)) for block in blocks) // 4)
-        usage = {**self.cache.bill(request.path, request.json), "outputTokens": output}
+        usage = self._bill(request.path, request.json) | {"outputTokens": output}
         usage["totalTokens"] = sum(value for value in usage.values() if isinstance(value, int))
         self.billed.append(usage)
         return streamed(*answer(*blocks, usage=usage))
+
+    def _bill(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The usage of a request but for its answer; its entries are kept from now on."""
+        bill, keep = self.cache.bill(pointed(path, body))
+        keep()
+        written = {"1h": bill.write_1h, "5m": bill.write - bill.write_1h}
+        return {
+            "inputTokens": bill.uncached,
+            "cacheReadInputTokens": bill.read,
+            "cacheWriteInputTokens": bill.write,
+            "cacheDetails": [{"ttl": ttl, "inputTokens": count} for ttl, count in written.items() if count],
+        }
+
+
+def pointed(path: str, body: dict[str, Any]) -> Segments:
+    """A request as its blocks, of which those before a cache point carry it; the path names the model."""
+    blocks: list[tuple[str, dict[str, Any]]] = []
+    for place, block in segments(body):
+        if "cachePoint" in block:
+            role, last = blocks.pop()
+            blocks.append((role, {**last, "cache_control": block["cachePoint"]}))
+        else:
+            blocks.append((place, block))
+    return Segments.of(path, None, blocks)
 
 
 def objection(body: dict[str, Any]) -> str:
     """What Converse would refuse in a request; "" if nothing."""
     points = [block for _, block in segments(body) if "cachePoint" in block]
     roles = [message["role"] for message in body["messages"]]
+    lifetimes = [block["cachePoint"].get("ttl", "5m") for block in points]
+    if lifetimes != sorted(lifetimes):
+        return "A cache point with a longer ttl must not come after one with a shorter ttl."
     if len(points) > 4:
         return f"You have too many cache points: {len(points)}, the maximum is 4."
     if roles[:1] != ["user"] or any(one == next_ for one, next_ in pairwise(roles)):
