@@ -194,6 +194,7 @@ Until = Annotated[str | None, Option(metavar="DATE", help="Up to and including t
 
 @app.command(rich_help_panel="Sessions")
 def stats(
+    ctx: Context,
     by: Annotated[By, Option(help="One row for each.")] = By.SESSION,
     since: Since = None,
     until: Until = None,
@@ -207,6 +208,8 @@ def stats(
     if verify:
         from cli.verify import verify as audit
 
+        if (source := ctx.get_parameter_source("by")) and source.name == "COMMANDLINE":
+            raise UsageProblem("--verify checks every call by itself, and --by groups them. Leave out one.")
         return audit(since=since, until=until, as_json=as_json)
     from cli.stats import show
 

@@ -61,6 +61,12 @@ def test_the_disagreements_fit_the_terminal_and_no_figure_is_cut(
     assert lines[2].split()[-3:] == ["input_tokens", "4711", "10"]
 
 
+def test_what_would_say_nothing_to_it_is_refused(cli: Cli) -> None:
+    ran = cli("stats", "--verify", "--by", "session")
+    assert (ran.code, ran.out) == (2, "")
+    assert "Leave out one" in ran.err
+
+
 def test_its_json_names_the_disagreement(cli: Cli) -> None:
     session = tamper(cli, '"cost":0.0,"price":"free"', '"cost":0.5,"price":"free"')
     ran = cli("stats", "--verify", "--json")
