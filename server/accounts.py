@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from providers.types import Usage
 from server.answers import Budget, KeyTotals, KeyUsage
+from server.errors import bad_request
 from server.keys import ClientKey
 from server.ledger import Row, Sum
 from server.parameters import SINCE, UNTIL
@@ -40,6 +41,8 @@ class Accounts:
         """The key's totals, and a line for each model and day, from `since` to `until`."""
         key = client(request)
         since, until = SINCE.read(request), UNTIL.read(request)
+        if since is not None and until is not None and since > until:
+            raise bad_request(f"since: {since} is after until, {until}.", "since")
         rows = [
             row
             for row in self._service.ledger.rows(key.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from itertools import groupby
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from providers.effort import Effort
 from providers.errors import ConfigurationError
@@ -101,9 +103,33 @@ def parsed(model: type[Body], body: bytes) -> Body:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
-        raise bad_request(f"{field or 'The body'}: {first['msg']}.", param=field) from error
+        faults = error.errors(include_url=False, include_input=False)
+        # Of a union's branches the one that fits best goes furthest into what the client wrote.
+        fault = max((each for each in faults if each["loc"][:1] == faults[0]["loc"][:1]), key=_depth)
+        field = _field(fault["loc"], body) or None
+        raise bad_request(f"{field or 'The body'}: {fault['msg']}.", param=field) from error
+
+
+def _depth(fault: ErrorDetails) -> int:
+    return len(fault["loc"])
+
+
+def _field(place: tuple[int | str, ...], body: bytes) -> str:
+    """Where in the body that is, in the client's words: Pydantic names the branches of its own unions too."""
+    if not place:
+        return ""
+    value, names = json.loads(body), list[str]()
+    for number, part in enumerate(place, 1):
+        match value:
+            case dict() if part in value or (number == len(place) and isinstance(part, str)):
+                names.append(str(part))
+                value = value.get(part)
+            case list() if isinstance(part, int):
+                names.append(str(part))
+                value = value[part]
+            case _:
+                pass  # a branch of a union
+    return ".".join(names)
 
 
 def chat_asked(body: ChatRequest, *, session: str = "") -> Asked:

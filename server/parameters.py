@@ -18,6 +18,7 @@ from server.schemas import Id
 T = TypeVar("T")
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 
 Where: TypeAlias = Literal["path", "query", "header"]
 
@@ -39,8 +40,7 @@ class Parameter(Generic[T]):
 
     def read(self, request: Request) -> T:
         """What this request says. Raises ApiError (400), which names the parameter."""
-        said = request.query_params if self.where == "query" else request.headers
-        text = said.get(self.name)
+        text = self._said(request)
         if text is None:
             return self.default
         try:
@@ -48,6 +48,15 @@ class Parameter(Generic[T]):
         except ValidationError as error:
             why = error.errors(include_url=False, include_input=False)[0]["msg"]
             raise bad_request(f"{self.name}: {why}.", self.name) from error
+
+    def _said(self, request: Request) -> str | None:
+        match self.where:
+            case "path":
+                return str(request.path_params[self.name])
+            case "query":
+                return request.query_params.get(self.name)
+            case "header":
+                return request.headers.get(self.name)
 
     def described(self) -> dict[str, JSON]:
         """The parameter as OpenAPI has it."""
@@ -73,6 +82,14 @@ def _day(text: str) -> date:
     raise PydanticCustomError("day", "Input should be a day such as 2026-11-22")
 
 
+def _whole(text: str) -> int:
+    """Only digits: Pydantic takes Python's `1_000` for a number, too."""
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    raise PydanticCustomError("whole", "Input should be a whole number")
+
+
+_Whole: TypeAlias = Annotated[int, BeforeValidator(_whole)]
 _Day: TypeAlias = Annotated[date, BeforeValidator(_day)]
 
 PATH_ID: Parameter[str] = Parameter(
@@ -97,14 +114,14 @@ STREAM: Parameter[Literal["true", "false"]] = Parameter(
 STARTING_AFTER: Parameter[int] = Parameter(
     "starting_after",
     "query",
-    TypeAdapter(Annotated[int, Field(ge=-1, le=999_999_999)]),
+    TypeAdapter(Annotated[_Whole, Field(ge=-1, le=999_999_999)]),
     -1,
     "With `stream`: the last `sequence_number` that the client had; -1 for none.",
 )
 LIMIT: Parameter[int] = Parameter(
     "limit",
     "query",
-    TypeAdapter(Annotated[int, Field(ge=1, le=LARGEST_PAGE)]),
+    TypeAdapter(Annotated[_Whole, Field(ge=1, le=LARGEST_PAGE)]),
     20,
     "How many sessions at most.",
 )

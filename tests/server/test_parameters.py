@@ -32,15 +32,34 @@ def response(server: Door) -> str:
         ("/v1/sessions?limit=101", "limit"),
         ("/v1/sessions?limit=1.5", "limit"),
         ("/v1/sessions?limit=", "limit"),
+        ("/v1/sessions?limit=1_0", "limit"),
         ("/v1/sessions?after=../x", "after"),
         ("/v1/usage?since=0", "since"),
         ("/v1/usage?since=20261122", "since"),
         ("/v1/usage?until=2026-W47-7", "until"),
         ("/v1/usage?until=2026-13-01", "until"),
+        ("/v1/usage?since=2026-11-22&until=2026-11-21", "since"),
     ],
 )
 def test_a_parameter_out_of_its_limits_is_refused_by_name(server: Door, path: str, name: str) -> None:
     answered = server.http("GET", path)
+    assert answered.status_code == 400
+    assert answered.json()["error"]["param"] == name
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ({"input": 7}, "input"),
+        ({"input": [{"role": "user", "content": 7}]}, "input.0.content"),
+        ({"input": "hi", "stream": "perhaps"}, "stream"),
+        ({}, "input"),
+    ],
+)
+def test_a_field_of_a_body_is_named_as_the_client_wrote_it(
+    server: Door, body: dict[str, object], name: str
+) -> None:
+    answered = server.http("POST", "/v1/responses", body)
     assert answered.status_code == 400
     assert answered.json()["error"]["param"] == name
 
