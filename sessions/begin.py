@@ -60,8 +60,8 @@ async def fork(setup: Setup, path: Path, *, switch: Switch = STAY, at: str | Non
     """A new session with another's conversation, which may be in use; its bill is not copied.
 
     The prefix stays the same, its affinity key too, so that the first call finds the provider's cache. The
-    conversation is the live one, or the one that ends with the message `at`. Raises JournalError, also where
-    there is no such message, and ConfigurationError.
+    conversation is the live one, or the one that ends with the message `at`. What fails or is cancelled
+    leaves no session. Raises JournalError, also where there is no such message, and ConfigurationError.
     """
     told = await asyncio.to_thread(read, path)
     old = rehydrate(told.records if at is None else (*told.records, _back_to(at)))
@@ -77,7 +77,7 @@ async def fork(setup: Setup, path: Path, *, switch: Switch = STAY, at: str | Non
     try:
         await session.adopt([*old.state.messages, *_interrupted(old)])
     except BaseException:
-        await session.close()
+        await session.discard()  # half a conversation would look like one that ended there
         raise
     return session
 

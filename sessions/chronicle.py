@@ -215,6 +215,11 @@ class Chronicle:
         line = NoteLine(id=new_id("note"), parent=self.head, at=_now(), topic=topic, text=text, data=body)
         await self._write(line, sync=sync)
 
+    def discard(self) -> None:
+        """Remove the journal, if it was begun here. Raises OSError."""
+        if self._first is not None and self._journal is not None:
+            self.path.unlink(missing_ok=True)
+
     def close(self) -> None:
         if self._journal is None:
             return

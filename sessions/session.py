@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from agent.parts import Part
 from agent.permissions import Policy
 from agent.room import Room
 from agent.secrets import Redactor
+from agent.settled import settled
 from agent.state import AgentState
 from agent.summary import is_summary
 from checkpoint.types import Snapshot
@@ -315,18 +317,35 @@ class Session:
                 await self._chronicle.message(message)
 
     async def release(self) -> None:
-        """End the session but leave its provider open for another."""
-        try:
-            await self.warming.close()
-            await self._keeper.close()
-            self._chronicle.close()
-        finally:
-            self._affinity.release()
+        """End the session but leave its provider open for another.
+
+        A cancellation is raised once the journal is whole and free, whatever of this fails.
+        """
+        await settled(self._let_go())
 
     async def close(self) -> None:
-        """End the session: its engine, its connections, its lock. The journal stays."""
-        await self.release()
-        await self._part_with(self.provider)
+        """End the session: its engine, its connections, its lock. The journal stays.
+
+        A cancellation is raised as by `release`; one more gives up waiting for the provider.
+        """
+        try:
+            await self.release()
+        finally:
+            await self._part_with(self.provider)
+
+    async def discard(self) -> None:
+        """End a new session that did not come to be: its journal goes, too."""
+        try:
+            self._chronicle.discard()
+        finally:
+            await self.close()
+
+    async def _let_go(self) -> None:
+        async with AsyncExitStack() as last_first:
+            last_first.callback(self._affinity.release)
+            last_first.callback(self._chronicle.close)
+            last_first.push_async_callback(self._keeper.close)
+            await self.warming.close()
 
     async def _part_with(self, provider: Provider) -> None:
         if not self._setup.shared_providers:

@@ -93,12 +93,15 @@ Command = Callable[[Desk, str], Awaitable[None]]
 COMMANDS: tuple[Command, ...] = (switching.new, switching.fork, switching.resume)
 
 
-async def stopped(place: Place, command: Command, moment: int) -> None:
-    """Do the command, and stop it after it had its turn so many times."""
+async def stopped(place: Place, command: Command, moment: int, *, times: int = 1) -> None:
+    """Do the command, and stop it after it had its turn so many times, then at each that follows."""
     there = place.desk.session.path
     target = str(place.other if there != place.other else min(place.journals - {there}))
     work = asyncio.ensure_future(command(place.desk, target if command is switching.resume else ""))
     for _ in range(moment):
+        await asyncio.sleep(0)
+    for _ in range(times - 1):
+        work.cancel()
         await asyncio.sleep(0)
     work.cancel()
     with suppress(asyncio.CancelledError):
@@ -132,6 +135,16 @@ async def test_stopped_while_the_one_before_is_closed_it_has_moved_and_left_noth
         await work
     assert place.desk.session is not before
     assert place.open() == {place.desk.session.path}
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_fork_that_is_stopped_however_often_leaves_no_session(place: Place, times: int) -> None:
+    for moment in MOMENTS:
+        before, journals = place.desk.session, place.journals
+        await stopped(place, switching.fork, moment, times=times)
+        assert place.open() == {place.desk.session.path}, f"stopped at moment {moment}"
+        if place.desk.session is before:
+            assert place.journals == journals, f"stopped at moment {moment}"
 
 
 async def test_a_chat_that_is_left_while_it_opens_leaves_its_session_to_others(place: Place) -> None:

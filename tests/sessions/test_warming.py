@@ -169,3 +169,30 @@ async def test_a_switch_of_the_model_books_first_what_is_on_its_way(tmp_path: Pa
         await asyncio.gather(keeping, return_exceptions=True)
         await session.close()
     assert (booked.purpose, booked.outcome, booked.model) == ("warm", "cancelled", str(MODEL))
+
+
+async def test_a_session_whose_end_is_stopped_has_booked_what_was_on_its_way_and_let_go_of_its_journal(
+    tmp_path: Path,
+) -> None:
+    asked = threading.Event()
+
+    def answers() -> Iterator[Any]:
+        yield (text("one"),)
+        asked.set()
+        yield Reply(mute=True)
+
+    with AnthropicServer(answers()) as server:
+        session = await opened(tmp_path, server)
+        await told(session, LONG)
+        keeping = asyncio.create_task(session.warming.keep())
+        await asyncio.to_thread(asked.wait)
+        closing = asyncio.create_task(session.close())
+        for _ in range(5):
+            await asyncio.sleep(0)
+            closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        await asyncio.gather(keeping, return_exceptions=True)
+        again = await begin.resume(given(tmp_path, server), session.path)
+        await again.close()
+    assert [(call.purpose, call.outcome) for call in again.calls] == [("main", "ok"), ("warm", "cancelled")]
