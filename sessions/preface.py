@@ -37,7 +37,7 @@ class Preface:
         if first:
             now = datetime.now().astimezone()
             texts.insert(0, await asyncio.to_thread(opening, self._workspace, now=now, home=self._home))
-        return [Text(self._redactor.redact(text)) for text in texts]
+        return [Text(await self._redactor.redact_aside(text)) for text in texts]
 
     def recorded(self) -> None:
         """The message with the blocks that were asked for last is in the journal."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import uuid
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.secrets import MASK, Redactor, child_environment
+from agent.secrets import MASK, PIECE, Redactor, child_environment
 
 PLAIN = Redactor.of({})
 PEM_LINES = [base64.b64encode(bytes(range(n, n + 48))).decode() for n in (0, 50, 100)]
@@ -125,3 +126,71 @@ def test_the_longer_of_two_overlapping_values_goes_first() -> None:
 @given(st.text(alphabet="sk-antghp_ AKIBearerxo0123456789\n=+/", max_size=200))
 def test_masking_twice_changes_nothing_more(text: str) -> None:
     assert PLAIN.redact(PLAIN.redact(text)) == PLAIN.redact(text)
+
+
+BEGIN, RUN = "-----BEGIN PRIVATE KEY-----", "A" * 16
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{BEGIN}\n{RUN}" + "\n" * 200_000 + "x",
+        f"{BEGIN}\n{RUN}" + "\n+1\t1\t" * 100_000 + "x",
+        f"x: {BEGIN}\n" * 30_000 + "!",
+        f"{BEGIN}\nx: y\n" * 30_000 + "!",
+    ],
+    ids=["gap", "odd gap", "begins in headers", "begins between headers"],
+)
+def test_no_text_takes_for_ever(text: str) -> None:
+    """A pattern that can be read in more than one way takes hours for each of these."""
+    masked = PLAIN.redact(text)
+    assert masked == text.replace(f"{BEGIN}\n{RUN}", MASK)
+
+
+def test_a_short_last_line_and_headers_are_part_of_the_key() -> None:
+    headers = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0F-1\n"
+    for last in ("A" * 5, "+A1", "12", ""):
+        key = f"{BEGIN}\n{headers}\n{PEM_LINES[0]}\n{last}\n-----END PRIVATE KEY-----"
+        assert PLAIN.redact(f"a {key} b") == f"a {MASK} b"
+
+
+VALUE = "correct;horse battery"
+SECRETS = (
+    "sk-proj-" + "x1Y2" * 12,
+    "Bearer abcdef0123456789abcdef",
+    "AKIAIOSFODNN7EXAMPLE",
+    VALUE,
+    "configured-key",
+)
+KEY = "\n".join((BEGIN, *PEM_LINES, "AB==", "-----END PRIVATE KEY-----"))
+KEY_PARTS = (
+    KEY,
+    f"{KEY}x{KEY}",
+    BEGIN,
+    *PEM_LINES,
+    "-----END PRIVATE KEY-----",
+    "Proc-Type: 4,ENCRYPTED\n",
+    "1\t",
+    "\\n",
+    "AB==",
+)
+SMALL = st.lists(
+    st.sampled_from((*SECRETS, *KEY_PARTS, "\n", "\n", ";", ",", " ", "{", '"', "x", "-", "a: ")), max_size=60
+)
+
+
+@given(SMALL, st.integers(1, 60))
+def test_a_text_that_is_masked_in_pieces_is_masked_the_same(parts: list[str], size: int) -> None:
+    """With pieces as small as may be: each place where one ends stands for many in a long text."""
+    text = "".join(parts)
+    for redactor in (PLAIN, Redactor.of({"DB_PASSWORD": "correct-horse-battery"}, (VALUE, "configured-key"))):
+        assert asyncio.run(redactor.redact_aside(text, size)) == redactor.redact(text)
+
+
+async def test_others_go_on_while_a_long_text_is_masked() -> None:
+    masking = asyncio.ensure_future(PLAIN.redact_aside("nothing to see here\n" * 20 * (PIECE // 20)))
+    turns = 0
+    while not masking.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 2 * 20
