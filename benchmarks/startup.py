@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from peer import ANTHROPIC, ARGUMENTS, OLLAMA, OPENAI, Peer, Wire
+from benchmarks.peer import ANTHROPIC, ARGUMENTS, OLLAMA, OPENAI, Peer, Wire
 
 AGENT = str(Path(sys.executable).with_name("agent"))
 LINE = "import typer, rich.console, prompt_toolkit, asyncio"
