@@ -35,7 +35,7 @@ def build(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        dismissing = asyncio.create_task(dismiss(service))
+        dismissing = asyncio.create_task(dismiss(service.dismiss))
         yield
         dismissing.cancel()
         await service.close()

@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import hmac
 import json
-import math
 import os
 import re
 import secrets
@@ -35,6 +34,8 @@ RANDOM_BYTES = 32
 a slow hash would; slowness only helps secrets that people chose."""
 CONCURRENT = 4
 PER_MINUTE = 60
+MOST = 1_000_000_000
+"""Of runs, turns, or US dollars: JSON has numbers that are too large to reckon with."""
 DEFAULT = "default"
 """The name of the key that the first start makes."""
 
@@ -289,14 +290,14 @@ def _dollars(budget: object) -> float | None:
         return None
     if isinstance(budget, bool) or not isinstance(budget, int | float):
         raise ConfigurationError(f"A budget is a number of US dollars, not {budget!r}.")
-    if not (math.isfinite(budget) and budget > 0):
-        raise ConfigurationError(f"A budget is more than 0 US dollars, not {budget}.")
+    if not 0 < budget <= MOST:  # NaN isn't either
+        raise ConfigurationError(f"A budget is more than 0 US dollars, {MOST} at most, not {budget}.")
     return float(budget)
 
 
 def _at_least_one(limit: object, option: str) -> int:
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise ConfigurationError(f"{option} is a whole number from 1 on, not {limit!r}.")
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST:
+        raise ConfigurationError(f"{option} is a whole number from 1 to {MOST}, not {limit!r}.")
     return limit
 
 

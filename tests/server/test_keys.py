@@ -183,12 +183,16 @@ HALF = [
     {"budget_usd": -1},
     {"budget_usd": True},
     {"budget_usd": float("inf")},
+    {"budget_usd": float("nan")},
+    {"budget_usd": 10**400},
     {"budget_period": "week"},
     {"budget_period": ["day"]},
     {"concurrent": 0},
     {"concurrent": True},
     {"per_minute": 1.5},
     {"per_minute": None},
+    {"per_minute": 10**400},
+    {"concurrent": 10**400},
     {"workspace": 7},
     {"workspace": ""},
     {"digest": "X" * 64},
@@ -215,7 +219,7 @@ def test_a_broken_file_is_one_clear_line_and_stays_as_it_is(ring: KeyRing, text:
     assert ring.path.read_bytes() == broken
 
 
-@pytest.mark.parametrize("half", HALF, ids=str)
+@pytest.mark.parametrize("half", HALF, ids=lambda half: str(half)[:40])
 def test_a_limit_that_cannot_be_read_is_not_taken_for_no_limit(
     ring: KeyRing, half: dict[str, object]
 ) -> None:

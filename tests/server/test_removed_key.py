@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import httpx2
 import openai
 import pytest
 
+from providers.errors import ConfigurationError
 from server.dismissal import dismiss
 from server.keys import KeyRing
 from server.run import Run
@@ -153,7 +155,7 @@ def test_other_keys_work_goes_on(guest: Guest) -> None:
 async def test_a_slip_in_the_keys_file_ends_no_work(tmp_path: Path) -> None:
     with Storyteller() as upstream:
         service, key = await assembled(tmp_path, upstream.environ, MODEL)
-        dismissing = asyncio.create_task(dismiss(service, every=0.0))
+        dismissing = asyncio.create_task(dismiss(service.dismiss, every=0.0))
         run = await service.taken(ask(key, 0))
         assert isinstance(run, Run)
         await asyncio.to_thread(upstream.wait)
@@ -163,3 +165,29 @@ async def test_a_slip_in_the_keys_file_ends_no_work(tmp_path: Path) -> None:
         assert not dismissing.done()
         dismissing.cancel()
         await service.close()
+
+
+async def test_no_error_ends_the_looking_and_each_kind_of_trouble_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    looks = iter((RuntimeError("odd"), RuntimeError("odd"), None, ConfigurationError("slip"), None))
+    looked = asyncio.Event()
+
+    def look() -> None:
+        match next(looks, StopIteration()):
+            case StopIteration():
+                looked.set()
+            case Exception() as error:
+                raise error
+
+    dismissing = asyncio.create_task(dismiss(look, every=0.0))
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.wait(
+            (dismissing, asyncio.ensure_future(looked.wait())), return_when=asyncio.FIRST_COMPLETED
+        )
+    assert not dismissing.done()
+    dismissing.cancel()
+    told = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert [bool(each.exc_info) for each in told] == [True, False]
+    assert "odd" in told[0].getMessage()
+    assert "slip" in told[1].getMessage()
