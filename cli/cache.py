@@ -32,7 +32,7 @@ SHOWN = 8
 async def cache(desk: Desk, argument: str) -> None:
     """What is cached, until when, what the next turn reads, writes and costs; and what was missed."""
     session, now = desk.session, time.time()
-    if session.last_call is None:
+    if session.sent_at is None:
         desk.screen.note("Nothing was sent yet, so nothing is cached.")
         return
     seen = session.outlook(session.prefix, now)

@@ -38,11 +38,11 @@ async def expired(session: Session) -> str:
 
     Empty where that isn't much, and where the provider names no time after which an entry expires.
     """
-    now, last = time.time(), session.last_call
+    now, last = time.time(), session.sent_at
     if last is None:
         return ""
     seen = session.outlook(session.prefix, now)
-    then = session.outlook(session.prefix, last.started)
+    then = session.outlook(session.prefix, last)
     tokens = then.held - seen.held
     if tokens <= 0 or then.expires is None or then.expires > now:
         return ""

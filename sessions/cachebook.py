@@ -46,8 +46,12 @@ class CacheBook:
         self._chain = Chain()
         self._latest: _Latest | None = None
         self._planned: Lifetime | None = None
-        self._counted: tuple[Sent, tuple[Message, ...]] | None = None
-        """The latest of this lane's calls, and what it sent."""
+        self.latest: Sent | None = None
+        """The latest of this lane's answered calls, those that a fork inherits too."""
+        self._sent_last: tuple[Message, ...] = ()
+        """What it sent."""
+        self._scale: float | None = None
+        """See `scale`; None until somebody asks."""
 
     @property
     def habits(self) -> Habits:
@@ -165,7 +169,7 @@ class CacheBook:
 
         `chain` are their digests, `border` is the place of the last of them that it wanted kept for an hour.
         """
-        self._counted = call, tuple(messages)
+        self.latest, self._sent_last, self._scale = call, tuple(messages), None
         self.record.add(call, chain)
         self.beginnings.add(call, chain, messages, border)
 
@@ -199,14 +203,27 @@ class CacheBook:
             _, beginning = self.beginnings.found(prefix, messages)
         return known if beginning is None else beginning.expires
 
+    @property
+    def scale(self) -> float:
+        """Tokens for each that an estimate finds, by how the latest call was counted."""
+        if self._scale is None:
+            self._scale = 1.0
+            if self.latest is not None:
+                sent = self._sent_last
+                request = Request(prefix=self.latest.prefix, messages=sent, previous_end=sent[-1].id)
+                self._scale = measured(request, None, self.latest.usage).scale
+        return self._scale
+
     def estimated(self, prefix: Prefix, messages: Sequence[Message]) -> int:
         """Tokens of a conversation that no call has sent, by how the latest call was counted."""
-        scale = 1.0
-        if self._counted is not None:
-            call, sent = self._counted
-            request = Request(prefix=call.prefix, messages=sent, previous_end=sent[-1].id)
-            scale = measured(request, None, call.usage).scale
-        return self.beginnings.size(Request(prefix=prefix, messages=tuple(messages)), scale)
+        return self.beginnings.size(Request(prefix=prefix, messages=tuple(messages)), self.scale)
+
+    def length(self, prefix: Prefix, messages: Sequence[Message], counted: int) -> int:
+        """Tokens of a conversation: `counted`, where a call sent it as it is, else estimated.
+
+        0 of one without messages, and before anything was answered.
+        """
+        return counted or (self.estimated(prefix, messages) if self.latest and messages else 0)
 
     def turn_ended(self) -> None:
         """Keep what was learned of this person's pauses."""

@@ -12,8 +12,9 @@ from agent.state import AgentState
 from providers.errors import ProviderError
 from providers.provider import Provider, Settles
 from providers.types import Prefix, Request
+from sessions.cachebook import CacheBook
 from sessions.records import CallLine
-from sessions.traffic import Reached
+from sessions.traffic import Reached, filled
 
 SMALLEST_WINDOW = 3_000
 """Tokens. No model that can call tools has a context window smaller than 4,096."""
@@ -26,7 +27,12 @@ class Dialogue:
     """
 
     def __init__(
-        self, state: AgentState, prefix: Prefix, provider: Provider, reached: Mapping[Prefix | None, Reached]
+        self,
+        state: AgentState,
+        prefix: Prefix,
+        provider: Provider,
+        reached: Mapping[Prefix | None, Reached],
+        cache: CacheBook,
     ) -> None:
         """`reached` tells how far it was sent before, on each prefix."""
         self.state = state
@@ -34,15 +40,13 @@ class Dialogue:
         self.provider = provider
         self._reached = dict(reached)
         self._window: int | None = None
-        self._scale = 1.0
-        """Tokens for each that an estimate finds, by what the last call counted."""
+        self._cache = cache
 
     # --- what was sent of it --------------------------------------------------------------------------------
 
     def answered(self, call: CallLine) -> None:
         """A call of the conversation was answered; it sent all of it."""
         self._reached[self.prefix] = Reached(call, self.state.previous_end)
-        self._scale = measured(self._request(), None, call.usage).scale
 
     def summed_up(self) -> None:
         """A summary took the conversation's place: as it is now, no call sent it."""
@@ -89,16 +93,12 @@ class Dialogue:
         return self._window
 
     @property
-    def counted(self) -> int:
-        """Tokens of it as of its last call; 0 where none sent it as it is now."""
-        calls = (reached.call for reached in self._reached.values())
-        latest = max(calls, key=lambda call: call.started, default=None)
-        return latest.usage.total_tokens if latest else 0
-
-    @property
     def filled(self) -> int:
-        """Tokens of it as of its last call; an estimate where none sent it as it is now."""
-        return self.counted or self._estimated(self._request()).filled
+        """Tokens of it as of its last call; an estimate where none sent it as it is now.
+
+        0 where it has no messages, and before anything was answered.
+        """
+        return self._cache.length(self.prefix, self.state.messages, filled(self._reached))
 
     async def room(self) -> Room:
         """How much of the window it fills as it is now."""
@@ -127,8 +127,8 @@ class Dialogue:
 
     def _estimated(self, request: Request) -> Room:
         """The request's room where no call has sent its beginning."""
-        room = Room(None, 0, self._scale)
-        return replace(room, filled=room.tokens(request))
+        cache = self._cache
+        return Room(None, cache.estimated(request.prefix, request.messages), cache.scale)
 
     def _request(self) -> Request:
         return self.state.request(self.prefix)

@@ -9,11 +9,10 @@ from pathlib import Path
 from agent.cache import chooses_lifetime
 from providers.pricing import Rates, price
 from providers.types import Message, Prefix, Usage
-from sessions.bill import Bill
 from sessions.cachebook import CacheBook
 from sessions.dialogue import Dialogue
-from sessions.records import CallLine
 from sessions.rehydrate import Conversation
+from sessions.traffic import filled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +21,7 @@ class Outlook:
 
     prefix: Prefix
     prompt: int
-    """Tokens that the next call sends: the last prompt and its answer."""
+    """Tokens that the next call sends: the last prompt and its answer, or what a summary is estimated at."""
     held: int
     """Tokens of them that the cache should still have; 0 where nothing is known of it."""
     expires: float | None
@@ -59,17 +58,12 @@ def outlook(
     book: CacheBook,
     prefix: Prefix,
     messages: Sequence[Message],
-    last: CallLine | None,
+    size: int,
     now: float,
-    *,
-    prompt: int | None = None,
 ) -> Outlook:
-    """For a conversation that would go on with this prefix; `last` is its last answered call.
-
-    It fills `prompt` tokens; where that isn't said it is as that call left it.
-    """
-    if prompt is None:
-        prompt = last.usage.total_tokens if last and messages else book.beginnings.bare(prefix)
+    """For a conversation of `size` tokens that would go on with this prefix."""
+    prompt = size if messages else book.beginnings.bare(prefix)
+    told = book.latest.usage if book.latest else Usage()
     choice = book.choice_for(prefix, messages, prompt, now)
     return Outlook(
         prefix=prefix,
@@ -77,22 +71,15 @@ def outlook(
         held=min(book.expected(prefix, messages, now), prompt),
         expires=book.warm_until(prefix, messages, now),
         doubtful=book.doubtful(prefix, messages, now),
-        reported=last is not None and last.usage.cache_reported,
+        reported=told.cache_reported,
         hour=choice is not None and choice.lifetime == "1h",
-        writes=chooses_lifetime(prefix) or (last is not None and last.usage.cache_write_tokens > 0),
+        writes=chooses_lifetime(prefix) or told.cache_write_tokens > 0,
     )
 
 
-def outlook_live(book: CacheBook, dialogue: Dialogue, bill: Bill, prefix: Prefix, now: float) -> Outlook:
+def outlook_live(book: CacheBook, dialogue: Dialogue, prefix: Prefix, now: float) -> Outlook:
     """For a session at work, whose conversation would go on with this prefix."""
-    messages = dialogue.state.messages
-    prompt = (dialogue.counted or book.estimated(dialogue.prefix, messages)) if messages else None
-    return outlook(book, prefix, messages, bill.latest, now, prompt=prompt if bill.latest else None)
-
-
-def filled(dialogue: Dialogue, bill: Bill) -> int:
-    """Tokens that the conversation fills of the context window; 0 before anything was answered."""
-    return dialogue.filled if dialogue.state.messages and bill.latest else 0
+    return outlook(book, prefix, dialogue.state.messages, dialogue.filled, now)
 
 
 def outlook_of(told: Conversation, home: Path, now: float) -> Outlook | None:
@@ -101,13 +88,5 @@ def outlook_of(told: Conversation, home: Path, now: float) -> Outlook | None:
         return None
     book = CacheBook(home)
     book.remember(told.traffic)
-    last = next((call for call in reversed(told.calls) if call.purpose == "main" and call.answered), None)
-    messages, prompt = told.state.messages, None
-    if last is not None and messages:
-        latest = max((reached.call for reached in told.reached.values()), key=_started, default=None)
-        prompt = latest.usage.total_tokens if latest else book.estimated(told.prefix, messages)
-    return outlook(book, told.prefix, messages, last, now, prompt=prompt)
-
-
-def _started(call: CallLine) -> float:
-    return call.started
+    messages = told.state.messages
+    return outlook(book, told.prefix, messages, book.length(told.prefix, messages, filled(told.reached)), now)

@@ -28,7 +28,7 @@ from sessions.gate import Gate
 from sessions.keeper import Keeper, RewindPlan, Rewound
 from sessions.mainlane import MainLane
 from sessions.milestones import Milestones
-from sessions.outlook import Outlook, filled, outlook_live
+from sessions.outlook import Outlook, outlook_live
 from sessions.preface import Preface
 from sessions.records import CallLine
 from sessions.reversal import Reversal
@@ -71,12 +71,12 @@ class Session:
         """What reading the journal mended or skipped, one line each."""
         self.left = left
         """The prefix that the journal ends with, where this session was opened with another one."""
-        self._dialogue = Dialogue(state, prefix, provider, reached or {})
+        self._cache = cache or CacheBook(setup.home)
+        self._dialogue = Dialogue(state, prefix, provider, reached or {}, self._cache)
         self._chronicle = chronicle
         self._keeper = keeper
         self._affinity = affinity
         self._bill = Bill(session_id, calls, setup.limits, setup.rates, setup.paid)
-        self._cache = cache or CacheBook(setup.home)
         scratch = setup.home.resolve() / "scratch" / session_id
         self._gate = Gate(setup, replace(policy, readable=(*policy.readable, scratch)), chronicle)
         redactor = Redactor.of(setup.environ, setup.secrets)
@@ -181,7 +181,12 @@ class Session:
 
         An estimate where none of its calls sent it as it is now: after a compaction.
         """
-        return filled(self._dialogue, self._bill)
+        return self._dialogue.filled
+
+    @property
+    def sent_at(self) -> float | None:
+        """When a call last sent it, seconds since the epoch; a fork's at first one of the other session."""
+        return self._cache.latest.started if self._cache.latest else None
 
     @property
     def warm_until(self) -> float | None:
@@ -199,7 +204,7 @@ class Session:
 
     def outlook(self, prefix: Prefix, now: float) -> Outlook:
         """What the next call would find in the cache on this prefix, and cost. `now`: since the epoch."""
-        return outlook_live(self._cache, self._dialogue, self._bill, prefix, now)
+        return outlook_live(self._cache, self._dialogue, prefix, now)
 
     def check_cache(self) -> None:
         """Raises BudgetReached where this run used the cache less than its limits demand."""

@@ -22,6 +22,16 @@ class Reached:
     end: str | None
 
 
+def filled(reached: Mapping[Prefix | None, Reached]) -> int:
+    """Tokens of a conversation as its latest call left it; 0 where none sent it as it is."""
+    latest = max((each.call for each in reached.values()), key=_started, default=None)
+    return latest.usage.total_tokens if latest else 0
+
+
+def _started(call: CallLine) -> float:
+    return call.started
+
+
 @dataclass(frozen=True, slots=True)
 class Sending:
     """An answered call: its prefix, and the first `count` of `messages`, which are what it sent."""

@@ -151,9 +151,7 @@ class Turns:
                 missed = telling.missed(event, self._bill.calls)
                 return (event, missed) if missed else (event,)
             case Compacted():
-                found = outlook_live(
-                    self._cache, self._dialogue, self._bill, self._dialogue.prefix, time.time()
-                )
+                found = outlook_live(self._cache, self._dialogue, self._dialogue.prefix, time.time())
                 return (
                     await asyncio.to_thread(telling.priced, event, self._bill.calls, found, self._bill.rates),
                 )

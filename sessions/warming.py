@@ -128,8 +128,9 @@ class Warming:
         """What a turn after the entry's end costs more than one before it; None where no price is known."""
         prefix, messages = self._dialogue.prefix, self._dialogue.state.messages
         rates = self._bill.rates
-        warm = outlook(self._cache, prefix, messages, last, now)
-        cold = outlook(self._cache, prefix, messages, last, until)
+        size = last.usage.total_tokens
+        warm = outlook(self._cache, prefix, messages, size, now)
+        cold = outlook(self._cache, prefix, messages, size, until)
         spent = self.done.cost
         once = Usage(
             cache_read_tokens=entry.kept,

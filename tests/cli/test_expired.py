@@ -30,11 +30,11 @@ def agent(tmp_path: Path, server: AnthropicServer) -> Program:
     return program_in(tmp_path, ANTHROPIC_API_KEY="sk-test-0123456789abcdef", ANTHROPIC_BASE_URL=server.url)
 
 
-def resumed_after(agent: Program, prompt: str, seconds: float) -> list[str]:
+def resumed_after(agent: Program, prompt: str, seconds: float, *how: str) -> list[str]:
     """What is noted on stderr when the session goes on after so long."""
     agent.ask(prompt, "-m", SONNET)
     aged(agent.journal(), seconds)
-    ran = agent("resume", agent.journal().stem, "-p", "on")
+    ran = agent("resume", agent.journal().stem, *how, "-p", "on")
     assert ran.code == 0, ran.err
     return [note for note in ran.notes if note.startswith("cache expired")]
 
@@ -52,6 +52,11 @@ def test_a_cheap_one_is_not(agent: Program) -> None:
 
 def test_nor_one_whose_entry_is_alive(agent: Program) -> None:
     assert resumed_after(agent, MUCH, 60.0) == []
+
+
+def test_a_fork_of_an_expired_session_is_as_dear_and_told_so(agent: Program) -> None:
+    (note,) = resumed_after(agent, MUCH, HOURS, "--fork")
+    assert note.startswith("cache expired 1h ago: this turn re-reads ")
 
 
 @pytest.mark.terminal

@@ -215,3 +215,37 @@ async def test_a_call_after_a_summary_is_planned_with_what_it_will_write(tmp_pat
     assert choice is not None
     dearer = 0.75  # an hour costs twice an uncached token, five minutes a quarter more than one
     assert choice.surcharge == pytest.approx(dearer * where.billed["cache_write_tokens"], rel=0.1)
+
+
+@pytest.mark.parametrize("wire", EVERY, ids=lambda wire: wire.name)
+async def test_a_fork_foresees_before_its_first_call_what_the_other_sessions_left_it(
+    tmp_path: Path, wire: Wire
+) -> None:
+    with place(tmp_path, wire, "one", "two", "three") as where:
+        async with chat(where) as session:
+            await tell(session, LONG)
+            await tell(session, LONG)
+            there = foreseen(session)
+        fork = await begin.fork(where.setup, session.path)
+        here, filled, sent = foreseen(fork), fork.context_tokens, fork.sent_at
+        await tell(fork, PROMPT)
+        await fork.close()
+    assert (here.prompt, here.held, here.reported) == (there.prompt, there.held, True)
+    assert 1000 < here.held <= where.billed["cache_read_tokens"] + 128
+    assert filled == session.context_tokens
+    assert sent == session.calls[-1].started
+
+
+@pytest.mark.parametrize("wire", EVERY, ids=lambda wire: wire.name)
+async def test_a_summary_has_one_length_wherever_it_is_told_after_a_resume_too(
+    tmp_path: Path, wire: Wire
+) -> None:
+    with place(tmp_path, wire, "one", "in short") as where:
+        async with chat(where) as session:
+            await tell(session, LONG)
+            await compact(session)
+            lengths = {foreseen(session).prompt, session.context_tokens, (await session.room()).filled}
+        again = await begin.resume(where.setup, session.path)
+        lengths |= {foreseen(again).prompt, again.context_tokens, (await again.room()).filled}
+        await again.close()
+    assert len(lengths) == 1, lengths
