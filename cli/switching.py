@@ -60,8 +60,10 @@ async def _switched(desk: Desk, switch: Switch, *, yes: str) -> bool:
         cost = await rereading(session, after, session.prefix)
         if cost and not await desk.agrees(f"{cost}. {yes.capitalize()}?", yes=yes):
             return False
-    await session.switch(switch)
-    desk.settled()
+    try:
+        await session.switch(switch)
+    finally:
+        desk.settled()  # stopped while the provider before closes, it has switched all the same
     return True
 
 

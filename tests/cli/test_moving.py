@@ -7,6 +7,7 @@ import os
 import pty
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, redirect_stdout, suppress
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 
@@ -19,13 +20,16 @@ from cli.front import Front
 from cli.paint import Painter
 from cli.screen import Screen
 from providers.registry import open_provider
+from providers.scripted import ScriptedProvider
 from providers.settings import ProviderSettings
 from providers.types import ModelRef
 from sessions import begin
 from sessions.journal import Journal, JournalError
 from sessions.session import Session
 from sessions.setup import Setup
+from tests.sessions.test_session import Lingering
 from tests.support.anthropic_server import AnthropicServer, text
+from tests.support.script import say, script
 from tests.support.setups import setup
 
 CLAUDE = ModelRef("anthropic", "claude-sonnet-4-5")
@@ -158,3 +162,22 @@ async def test_a_chat_that_is_left_while_it_opens_leaves_its_session_to_others(p
         with suppress(asyncio.CancelledError):
             await (await work).close()
         assert place.open() == {place.desk.session.path}, f"left at moment {moment}"
+
+
+async def test_a_switch_that_is_stopped_while_the_old_engine_ends_is_one_for_the_footer_too(
+    place: Place, tmp_path: Path
+) -> None:
+    first, second = Lingering(tmp_path), ScriptedProvider("scripted", tmp_path)
+    opened = iter([first])
+    given = replace(place.setup, providers=lambda name, encoder="": next(opened, second))
+    await place.desk.session.close()
+    place.desk.session = await begin.start(given, script(tmp_path, say("one")))
+    told: list[ModelRef] = []
+    place.desk.settled = lambda: told.append(place.desk.session.model)
+    other = script(tmp_path, say("two"), name="two.json")
+    work = asyncio.ensure_future(switching.model(place.desk, str(other)))
+    await first.closing.wait()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert told == [other]
