@@ -1,14 +1,16 @@
-"""How long a client may take to send its request: who sends a byte a minute gets no connection to keep.
+"""How long a client may take to send a request, or to take an answer: who is still keeps no connection.
 
-uvicorn waits for a request's headers, and its body, for ever. Here a request that isn't sent in time is
-answered 408, where nothing was answered yet, and its connection is closed. An answer is never cut short,
-however long it streams; nor does it count where the server is the slow one.
+uvicorn waits for a request's headers, and its body, for ever; and for a client that reads nothing. Here a
+request that isn't sent in time is answered 408, where nothing was answered yet, and its connection is closed.
+An answer is never cut short while its client takes it, however long it streams; nor does it count where the
+server is the slow one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +31,12 @@ class Patience:
     """Seconds for the body, and more of them for what has come already:"""
     pace: int = 16_384
     """Bytes of it that a client must send in each second beyond these."""
+    reading: float = 120.0
+    """Seconds from one look at what waits for the client to the next: it must have taken some meanwhile."""
 
 
 class PromptProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, with a clock that runs while a request comes in."""
+    """uvicorn's HTTP/1.1, with a clock that runs while a request comes in, and looks at what goes out."""
 
     patience = Patience()
     _clock: asyncio.TimerHandle | None = None
@@ -40,14 +44,24 @@ class PromptProtocol(H11Protocol):
     """When the body began, on the loop's clock."""
     _taken = 0
     """Bytes that came since."""
+    _watch: asyncio.TimerHandle | None = None
+    _waiting = math.inf
+    """Bytes of answers that waited for the client at the last look."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._wind(self.patience.head)
+        self._watch = self.loop.call_later(self.patience.reading, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
+        if self._watch is not None:
+            self._watch.cancel()
         super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        self._waiting = math.inf
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         self._taken += len(data)
@@ -68,7 +82,10 @@ class PromptProtocol(H11Protocol):
             if before is not h11.IDLE or self._clock is None:
                 self._wind(self.patience.head)
         elif before is not h11.IDLE:
-            self._stop()  # between two requests uvicorn's own keep-alive counts
+            self._stop()  # between two requests uvicorn's own keep-alive counts,
+            self.timeout_keep_alive_task = self.loop.call_later(  # but not behind a body that nobody wanted
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _wind(self, seconds: float) -> None:
         self._stop()
@@ -90,6 +107,16 @@ class PromptProtocol(H11Protocol):
         if begun and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._refuse()
         self.transport.close()
+
+    def _look(self) -> None:
+        """Let a client go that took nothing since the last look, though nothing more can be sent to it."""
+        waiting = self.transport.get_write_buffer_size()
+        stands = self.flow.write_paused or self.transport.is_closing()
+        if stands and waiting >= self._waiting:
+            self.transport.abort()
+            return
+        self._waiting = waiting if stands else math.inf
+        self._watch = self.loop.call_later(self.patience.reading, self._look)
 
     def _more(self) -> float:
         """Seconds that the body still has; as many as at first where the client is not who is slow."""

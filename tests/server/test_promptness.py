@@ -16,8 +16,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from uvicorn.server import ServerState
 
 from server.promptness import Patience
+from server.start import configured
 from tests.support.asgi import PATIENCE, Served, read_answer, served
 from tests.support.clients import door
 from tests.support.script import say, script
@@ -28,6 +30,8 @@ HEAD = Patience(head=1.0)
 BODY = Patience(body=0.1, pace=1_000_000_000)
 BOTH = Patience(head=1.0, body=0.5, pace=1)
 """A second more for each byte of a body."""
+LARGE = 30_000_000
+"""Bytes: more than two sockets take for a reader that doesn't read."""
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
 
 
@@ -36,12 +40,16 @@ class Slow:
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
+        self.left = threading.Event()
+        """Set once nobody takes the endless stream any more."""
         self.app = Starlette(
             routes=[
                 Route("/health", self.health),
                 Route("/body", self.body, methods=["POST"]),
                 Route("/unread", self.health, methods=["POST"]),
                 Route("/stream", self.stream),
+                Route("/endless", self.endless),
+                Route("/large", self.large),
             ]
         )
 
@@ -58,6 +66,20 @@ class Slow:
             yield "data: two\n\n"
 
         return StreamingResponse(pieces(), media_type="text/event-stream")
+
+    async def endless(self, request: Request) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"x" * 65_536
+                    await asyncio.sleep(0)
+            finally:
+                self.left.set()
+
+        return StreamingResponse(pieces())
+
+    async def large(self, request: Request) -> Response:
+        return Response(b"x" * LARGE)
 
 
 @pytest.fixture
@@ -159,6 +181,60 @@ def test_a_body_that_nobody_wants_keeps_no_connection_open(slow: Slow) -> None:
     with served(slow.app, Patience(body=1.0)) as server, opened(server, head) as connection:
         assert read_answer(connection).status == 200
         assert rest(connection) == b""
+
+
+@pytest.mark.parametrize(
+    ("head", "rest_of_body"),
+    [(b"Content-Length: 1", b"x"), (b"Transfer-Encoding: chunked", b"0\r\n\r\n")],
+    ids=["counted", "chunked"],
+)
+def test_a_body_that_ends_behind_its_answer_keeps_no_connection_open(
+    slow: Slow, head: bytes, rest_of_body: bytes
+) -> None:
+    request = b"POST /unread HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n\r\n"
+    with served(slow.app, keep_alive=2) as server, opened(server, request) as connection:
+        assert read_answer(connection).status == 200
+        connection.sendall(rest_of_body)
+        assert rest(connection) == b""
+
+
+def test_who_reads_nothing_is_let_go_in_the_middle_of_an_answer_and_behind_it(slow: Slow) -> None:
+    get = b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with served(slow.app, Patience(reading=0.5)) as server, opened(server, get % b"/large") as behind:
+        assert behind.recv(1)  # all of it was written, and the connection is being closed
+        with opened(server, get % b"/endless"):
+            assert slow.left.wait(PATIENCE)
+        assert len(rest(behind)) < LARGE
+
+
+class Waiting(asyncio.Transport):
+    """A connection on its way to its end, on which so many bytes wait at each look."""
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__()
+        self.sizes = [*sizes]
+        self.aborted = asyncio.Event()
+
+    def is_closing(self) -> bool:
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        return self.sizes.pop(0)
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+
+async def test_who_takes_a_little_from_one_look_to_the_next_is_let_read_to_the_end(slow: Slow) -> None:
+    config = configured(slow.app, Patience(reading=0.0))
+    config.load()
+    transport = Waiting(3_000, 2_000, 1_000, 1_000, 1_000)
+    config.http_protocol_class(config=config, server_state=ServerState(), app_state={}).connection_made(
+        transport
+    )
+    async with asyncio.timeout(PATIENCE):
+        await transport.aborted.wait()
+    assert transport.sizes == [1_000]
 
 
 @pytest.mark.parametrize("body", [b"", b"Content-Length: 9\r\n"], ids=["whole", "unfinished"])

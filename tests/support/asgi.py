@@ -92,9 +92,16 @@ def read_answer(connection: socket.socket) -> Answer:
 
 
 @contextmanager
-def served(app: ASGIApp, patience: Patience | None = None) -> Iterator[Served]:
-    """The application on a free port of loopback, as `agent serve` serves its own, in a thread."""
-    server = _Telling(configured(app, patience))
+def served(
+    app: ASGIApp, patience: Patience | None = None, *, keep_alive: int | None = None
+) -> Iterator[Served]:
+    """The application on a free port of loopback, as `agent serve` serves its own, in a thread.
+
+    `keep_alive` is the seconds that a connection may be without a request, where that is tested.
+    """
+    config = configured(app, patience)
+    config.timeout_keep_alive = config.timeout_keep_alive if keep_alive is None else keep_alive
+    server = _Telling(config)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as `agent serve` does
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
