@@ -148,7 +148,11 @@ class _Connection(BaseHTTPRequestHandler):
         super().finish()
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        length = int(self.headers.get("content-length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # left in the middle of its request: there is nothing to answer
+            self.close_connection = True
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         self._play(self.server.owner.answer(Recorded(self.command, self.path, headers, body)))
 
