@@ -119,7 +119,8 @@ def _upgrade(base: sqlite3.Connection, path: Path) -> None:
         base.execute(f"pragma user_version = {VERSION}")
         base.execute("commit")
     except BaseException:
-        base.execute("rollback")
+        if base.in_transaction:  # SQLite has rolled it back itself where the disk is full
+            base.execute("rollback")
         raise
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from providers.errors import ConfigurationError
 from server.runsfile import VERSION
 from server.shelf import Shelf, Shelved
+from tests.support.asgi import PATIENCE
 from tests.support.program import Program, program_in
 from tests.support.script import say, script
 from tests.support.serveprogram import Serving, serving
@@ -190,6 +193,40 @@ def test_a_file_that_another_program_holds_is_not_taken_for_a_broken_one(tmp_pat
             Shelf(tmp_path)
     with closing(Shelf(tmp_path)) as shelf:
         assert shelf.by_id("key_1", "resp_old") is not None
+
+
+ON_A_FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+from providers.errors import ConfigurationError
+from server.shelf import Shelf
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+try:
+    Shelf(Path(sys.argv[1]))
+except ConfigurationError as error:
+    print(error)
+"""
+"""No file can grow: those of the index still fit, and no line more of the log."""
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_not_taken_for_a_broken_file(tmp_path: Path) -> None:
+    path = old(tmp_path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as base:
+        base.execute("pragma wal_autocheckpoint = 0")
+        base.executemany(
+            f"insert into runs values ({', '.join('?' * len(OLD))})",
+            ((f"r{row}", *OLD[1:]) for row in range(300)),
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", ON_A_FULL_DISK, tmp_path], capture_output=True, text=True, timeout=PATIENCE
+        )
+    assert "Cannot open the server's runs" in ran.stdout, ran.stderr
+    with closing(Shelf(tmp_path)) as shelf:
+        assert shelf.kept_aside is None
+        assert shelf.by_id("key_1", "r299") is not None
 
 
 def test_a_link_in_the_files_place_is_not_followed(tmp_path: Path) -> None:
