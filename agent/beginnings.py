@@ -1,7 +1,8 @@
-"""What every conversation of a session begins with, and whether the provider's cache still has that.
+"""What a conversation has in common with earlier ones of its session, and whether the cache still has that.
 
 After a summary, or back at its start, a conversation has no message in common with a call before. What it
-reads all the same is the tools and the system prompt, and the block before the first prompt with them.
+reads all the same is the tools and the system prompt, and the block before the first prompt with them. Taken
+back to the end of a turn it ends with an answer, which no call ended with; but the turn after it began so.
 """
 
 from __future__ import annotations
@@ -9,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from agent.cache import chooses_lifetime, identity, longest_lifetime, marks_opening, readable
+from agent.cache import (
+    answer_before_prompt,
+    chooses_lifetime,
+    identity,
+    longest_lifetime,
+    marks_answer,
+    marks_opening,
+    readable,
+)
 from agent.lifetimes import LONG, SHORT
 from agent.prompt import opening_of
 from agent.reuse import Sent
@@ -64,8 +73,10 @@ class Beginnings:
         self._lengths: dict[tuple[Hashable, str], Length] = {}
         self._uncached: dict[Hashable, int] = {}
         """Tokens of the longest prompt that proved to be too short for the provider's cache."""
-        self._ends: set[str] = set()
-        """The digests of all calls."""
+        self._ends: dict[str, Sent] = {}
+        """The calls by their digests; of two with the same one the later."""
+        self._answers: dict[Hashable, dict[str, tuple[int, Entry]]] = {}
+        """By what a prefix is looked up by and the digest of all up to an answer: its tokens, its entry."""
 
     def add(self, call: Sent, chain: Sequence[str], messages: Sequence[Message], border: int | None) -> None:
         """Book an answered call: the digests of its messages, and these.
@@ -75,7 +86,7 @@ class Beginnings:
         prefix, usage, key = call.prefix, call.usage, identity(call.prefix)
         # What a call read of which none before had sent a message is its beginning, and no more.
         fresh = not any(digest in self._ends for digest in reversed(chain))
-        self._ends.add(call.digest)
+        self._ends[call.digest] = call
         if not usage.cache_reported:
             return
         if chooses_lifetime(prefix) and not usage.cache_read_tokens + usage.cache_write_tokens:
@@ -93,6 +104,18 @@ class Beginnings:
             if keeps != GONE:
                 used = call.started if before is None else max(before.used, call.started)
                 self._entries[key, text] = Entry(used, keeps)
+        if marks_answer(prefix, messages, border):
+            self._add_answer(call, chain, answer_before_prompt(messages), border)
+
+    def _add_answer(self, call: Sent, chain: Sequence[str], place: int, border: int | None) -> None:
+        """Book that a request may go on from the answer at this place, where its length is known."""
+        key, before, keeps = identity(call.prefix), self._ends.get(chain[place - 1]), call.keeps
+        if before is None or identity(before.prefix) != key:
+            return  # another model counts otherwise
+        if chooses_lifetime(call.prefix):
+            keeps = LONG if border is not None and place <= border else SHORT
+        tokens = min(before.usage.total_tokens, call.usage.prompt_tokens)  # not all that was thought is sent
+        self._answers.setdefault(key, {})[chain[place]] = tokens, Entry(call.started, keeps)
 
     def _measure(self, call: Sent, messages: Sequence[Message], *, fresh: bool) -> None:
         """Take from the call how long its beginnings are, where that is better known than before."""
@@ -122,6 +145,15 @@ class Beginnings:
             if tokens > self._uncached.get(key, 0) and readable(prefix, tokens):
                 return readable(prefix, tokens), entry
         return 0, None
+
+    def answered(self, prefix: Prefix, chain: Sequence[str], now: float) -> int:
+        """Tokens up to the last answer of a request that another one, since taken back, went on from.
+
+        `chain` are the request's digests. 0 where none did whose entry is alive.
+        """
+        answers = self._answers.get(identity(prefix), {})
+        found = (answers[digest] for digest in reversed(chain) if digest in answers)
+        return next((readable(prefix, tokens) for tokens, entry in found if entry.alive(prefix, now)), 0)
 
     def size(self, request: Request, scale: float) -> int:
         """Tokens of a request: its beginning's, where one is known, and of the rest an estimate.

@@ -129,6 +129,28 @@ def marks_opening(prefix: Prefix, messages: Sequence[Message], border: int | Non
     last = len(messages) - 1
     answer = next((place for place in range(last, -1, -1) if messages[place].role == "assistant"), 0)
     places = {last, last if border is None else border, *([answer - 1] if answer else [])}
-    if prefix.wire == "anthropic" and answer and answer == last - 1 and messages[last].role == "user":
+    if prefix.wire == "anthropic" and answer_before_prompt(messages):
         places.add(answer)
     return len(places) < BREAKPOINTS
+
+
+def marks_answer(prefix: Prefix, messages: Sequence[Message], border: int | None) -> bool:
+    """Whether all up to the answer before the last prompt can be read by itself after a call with these.
+
+    That is what a conversation taken back to there has in common with it; see `marks_opening`.
+    """
+    answer = answer_before_prompt(messages)
+    if not answer:
+        return False
+    if not chooses_lifetime(prefix):
+        return True
+    places = {answer + 1, answer - 1, answer + 1 if border is None else border}
+    return prefix.wire == "anthropic" and len(places - {answer}) < BREAKPOINTS
+
+
+def answer_before_prompt(messages: Sequence[Message]) -> int:
+    """The place of the answer that the last message, a person's, stands behind; 0 where it does not."""
+    answer = len(messages) - 2
+    if answer > 0 and messages[answer].role == "assistant" and messages[-1].role == "user":
+        return answer
+    return 0

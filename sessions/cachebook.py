@@ -176,7 +176,10 @@ class CacheBook:
     def expected(self, prefix: Prefix, messages: Sequence[Message], now: float) -> int:
         """Tokens that a call with these messages should read from the cache."""
         beginning, _ = self.beginnings.found(prefix, messages, now)
-        return max(self.record.alive(prefix, self._chain.of(messages), now), beginning)
+        chain = self._chain.of(messages)
+        return max(
+            self.record.alive(prefix, chain, now), self.beginnings.answered(prefix, chain, now), beginning
+        )
 
     def doubtful(self, prefix: Prefix, messages: Sequence[Message], now: float) -> bool:
         """Whether what is expected was unused so long that a provider that names no time may have lost it."""

@@ -20,6 +20,7 @@ from sessions.outlook import Outlook, outlook_of
 from sessions.rehydrate import rehydrate
 from sessions.session import Session
 from sessions.setup import Setup
+from sessions.switch import Switch
 from tests.support import bedrock_server
 from tests.support.bedrock_server import BedrockServer
 from tests.support.setups import setup
@@ -249,3 +250,34 @@ async def test_a_summary_has_one_length_wherever_it_is_told_after_a_resume_too(
         lengths |= {foreseen(again).prompt, again.context_tokens, (await again.room()).filled}
         await again.close()
     assert len(lengths) == 1, lengths
+
+
+@pytest.mark.parametrize("wire", EVERY, ids=lambda wire: wire.name)
+async def test_taken_back_by_a_turn_the_answer_before_it_is_foreseen_where_it_can_be_read(
+    tmp_path: Path, wire: Wire
+) -> None:
+    with place(tmp_path, wire, "one " * 400, "two", "three") as where:
+        async with chat(where) as session:
+            await tell(session, LONG)
+            first = where.billed
+            await tell(session, LONG)
+            await session.undo()
+            live, dry = foreseen(session), told(session)
+            await tell(session, PROMPT)
+    read = where.billed["cache_read_tokens"]
+    assert live.held == dry.held == pytest.approx(read, abs=128)
+    assert (read > sum(first.values()) - 128) == (wire is not BEDROCK), "nor is it written there"
+
+
+async def test_an_answer_that_expired_or_another_model_wrote_is_not_foreseen(tmp_path: Path) -> None:
+    with place(tmp_path, ANTHROPIC, "one " * 400, "two") as where:
+        async with chat(where) as session:
+            await tell(session, LONG)
+            await tell(session, LONG)
+            await session.undo()
+            second = session.calls[-1].started
+            other = session.after(Switch(model=ModelRef("anthropic", "claude-haiku-4-5")))
+            held = [session.outlook(session.prefix, second + idle).held for idle in (299, 301)]
+            elsewhere = session.outlook(other, second).held
+    assert held[0] == session.calls[0].usage.total_tokens
+    assert (held[1], elsewhere) == (0, 0)
