@@ -41,8 +41,8 @@ from server.session_answers import CheckpointList, DeletedSession, Rewind, Sessi
 Shape: TypeAlias = Any
 """A type that Pydantic can describe: a model, a TypedDict, a union of them."""
 
-ALWAYS = (400, 401, 403, 413, 429, 500)
-"""What any request with a key may be answered: by the guard, or because a disk or a setting fails."""
+ALWAYS = (400, 401, 403, 408, 413, 429, 500)
+"""What any request with a key may be answered: by the guard, for its slowness, or where a setting fails."""
 OF_A_RUN = (404, 409, 422, 499, 502, 503, 504, 507)
 
 

@@ -31,6 +31,7 @@ ERRORS = {
     401: "The key is missing or wrong.",
     403: "Not allowed: the Host or Origin header, or the server's permission mode.",
     404: "There is no such thing for this key.",
+    408: "The request took too long to come in.",
     409: "Something else is at work on it.",
     413: "The body is too large.",
     422: "The Idempotency-Key came with another request before.",

@@ -109,6 +109,12 @@ def test_only_health_wants_no_key(document: Any) -> None:
     assert open_to_all == [("GET", "/health")]
 
 
+def test_what_befalls_any_request_is_told_of_each(document: Any) -> None:
+    for (_, path), told in operations(document).items():
+        assert {"403", "408", "413"} <= set(told["responses"])
+        assert {"401", "429"} <= set(told["responses"]) or path == "/health"
+
+
 def test_the_document_itself_wants_a_key(server: Door) -> None:
     assert httpx2.get(f"{server.url}/openapi.json").status_code == 401
 
