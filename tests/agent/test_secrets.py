@@ -187,6 +187,12 @@ def test_a_text_that_is_masked_in_pieces_is_masked_the_same(parts: list[str], si
         assert asyncio.run(redactor.redact_aside(text, size)) == redactor.redact(text)
 
 
+def test_a_key_that_begins_where_another_ends_is_in_one_piece_too() -> None:
+    text = f"{'word ' * 9}\n{KEY}x{KEY}\nend"
+    for size in range(1, len(text)):
+        assert asyncio.run(PLAIN.redact_aside(text, size)) == f"{'word ' * 9}\n{MASK}x{MASK}\nend"
+
+
 async def test_others_go_on_while_a_long_text_is_masked() -> None:
     masking = asyncio.ensure_future(PLAIN.redact_aside("nothing to see here\n" * 20 * (PIECE // 20)))
     turns = 0
