@@ -70,12 +70,16 @@ async def fork(setup: Setup, path: Path, *, switch: Switch = STAY, at: str | Non
             f"The session {path.stem} has no message {at}. To see it: agent sessions show {path.stem}"
         )
     digest = hashlib.sha256(await asyncio.to_thread(path.read_bytes)).hexdigest()
-    first = _first_line(setup, Origin(kind="fork", path=str(path), sha256=digest, inherited=old.state.usage))
+    messages = [*old.state.messages, *_interrupted(old)]
+    origin = Origin(
+        kind="fork", path=str(path), sha256=digest, inherited=old.state.usage, messages=len(messages)
+    )
+    first = _first_line(setup, origin)
     prefix, provider = _prefix_and_provider(setup, old.prefix, switch, first.session)
     with Affinity.again(setup, prefix.affinity_key).unless_failed() as affinity:
         session = _new(setup, first, prefix, provider, affinity, old)
     try:
-        await session.adopt([*old.state.messages, *_interrupted(old)])
+        await session.adopt(messages)
     except BaseException:
         await session.discard()  # half a conversation would look like one that ended there
         raise

@@ -121,7 +121,7 @@ def _session_body(line: SessionLine) -> dict[str, JSON]:
             "tool": line.origin.tool,
             "session": line.origin.session,
             "model": line.origin.model,
-        }
+        } | ({"messages": line.origin.messages} if line.origin.messages else {})
     return body
 
 
@@ -241,6 +241,7 @@ def _session_origin(fields: Fields) -> Origin:
         tool=fields.text("tool"),
         session=fields.text("session"),
         model=fields.text("model"),
+        messages=fields.count("messages"),
     )
 
 

@@ -44,6 +44,8 @@ class Origin:
     """The session's id there."""
     model: str = ""
     """The model's name there, `provider/name` where the file tells both."""
+    messages: int = 0
+    """How many a fork begins with; 0 where the file doesn't say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from agent.state import AgentState
 from providers.types import Message, Prefix, ToolCall, Usage
 from sessions.chain import Tree
 from sessions.records import (
+    MAIN,
     CallLine,
     CheckpointLine,
     MessageLine,
@@ -108,7 +109,7 @@ def rehydrate(records: Iterable[Record]) -> Conversation:
         seen=versions_seen(note for note in notes if note.parent in told),
         untold=untold(lines, tree.summaries),
         dangling=live.dangling,
-        repairs=live.repairs,
+        repairs=(*_cut_short(origin, lines), *live.repairs),
         tree=tree,
     )
 
@@ -116,6 +117,16 @@ def rehydrate(records: Iterable[Record]) -> Conversation:
 def carried_usage(origin: Origin | None) -> Usage:
     """The usage a session counts as its own from before its first call: an import's, never a fork's."""
     return origin.inherited if origin is not None and origin.kind == "import" else Usage()
+
+
+def _cut_short(origin: Origin | None, lines: Iterable[Record]) -> Iterator[str]:
+    """What to say of a fork whose process died while it copied."""
+    copied = sum(isinstance(line, MessageLine) and line.lane == MAIN for line in lines)
+    if origin is not None and copied < origin.messages:
+        yield (
+            f"This fork was cut short: it has {copied} of {origin.messages} messages. "
+            f"To have them all: agent resume {origin.path} --fork"
+        )
 
 
 def _state(

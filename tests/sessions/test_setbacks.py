@@ -251,3 +251,22 @@ async def test_a_fork_of_a_running_turn_is_whole_and_the_turn_goes_on(tmp_path: 
     assert forked.state.messages[-1].text == session.state.messages[-1].text == "done"
     await forked.close()
     await session.close()
+
+
+async def test_a_fork_whose_process_died_while_it_copied_says_so_and_how_to_have_it_whole(
+    tmp_path: Path,
+) -> None:
+    session = await begin.start(setup(tmp_path), script(tmp_path, say("one"), say("two")))
+    await tell(session, "a")
+    await tell(session, "b")
+    await session.close()
+    fork = await begin.fork(setup(tmp_path), session.path)
+    await fork.close()
+    whole = fork.path.read_bytes()
+    assert rehydrate(read(fork.path).records).repairs == ()
+    fork.path.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+    again = await begin.resume(setup(tmp_path), fork.path)
+    await again.close()
+    (said,) = again.repairs
+    assert "it has 3 of 4 messages" in said
+    assert said.endswith(f"agent resume {session.path} --fork")
