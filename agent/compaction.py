@@ -48,7 +48,8 @@ class Compaction:
         """Ask for a summary and let it take the conversation's place.
 
         Whatever ends this before its `Compacted`, an error or a cancellation, leaves the conversation as it
-        was; what was billed stays booked. Raises NothingToCompact, CompactionFailed, ContextOverflow where
+        was; what was billed stays booked. Only a cancellation that comes while the summary is being written
+        down is raised after that. Raises NothingToCompact, CompactionFailed, ContextOverflow where
         even the shortened conversation is too long, and what a model call raises.
         """
         opening, old = self._old(room)
