@@ -106,8 +106,9 @@ def _made(folder: Path, key: str) -> Affinity | None:
     if descriptor is None:
         hidden.unlink()
         return None
-    hidden.rename(folder / key)
-    return Affinity(key, descriptor)
+    with Affinity(key, descriptor).unless_failed() as made:
+        hidden.rename(folder / key)
+    return made
 
 
 def _by_use(folder: Path) -> list[str]:
