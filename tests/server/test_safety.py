@@ -477,7 +477,7 @@ def test_what_the_server_keeps_is_its_persons_alone_and_holds_no_key(
 ) -> None:
     folder = server.home / "server"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    for path in server.home.rglob("*"):
+    for path in at_rest(server):
         if not path.is_file():
             continue
         held = path.read_bytes()
