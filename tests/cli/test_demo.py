@@ -13,6 +13,8 @@ from cli import demo_script
 from cli.demo import DemoFailed, set_up
 from tests.support.program import Program, Ran, program_in
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:

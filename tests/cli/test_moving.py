@@ -32,6 +32,8 @@ from tests.support.anthropic_server import AnthropicServer, text
 from tests.support.script import say, script
 from tests.support.setups import setup
 
+pytestmark = pytest.mark.slow
+
 CLAUDE = ModelRef("anthropic", "claude-sonnet-4-5")
 MOMENTS = range(0, 60, 2)
 

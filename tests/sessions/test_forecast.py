@@ -26,6 +26,8 @@ from tests.support.bedrock_server import BedrockServer
 from tests.support.setups import setup
 from tests.support.wires import ANTHROPIC, OLLAMA, OPENAI, RESPONSES, Bill, Wire
 
+pytestmark = pytest.mark.slow
+
 PROMPT = "Next."
 LONG = "What is here? " + "word " * 400
 

@@ -45,6 +45,8 @@ from tests.support.windows import (
     on,
 )
 
+pytestmark = pytest.mark.slow
+
 
 class Told:
     """A project with files to read, and what its session tells on a server's small model."""
@@ -183,7 +185,7 @@ def test_a_resumed_session_sends_the_main_conversation_byte_for_byte(story: Stor
     assert story.resumed.repairs == ()
 
 
-@pytest.mark.parametrize("bench", [pytest.param(ClaudeBench, marks=pytest.mark.slow), ChatBench])
+@pytest.mark.parametrize("bench", [ClaudeBench, ChatBench])
 async def test_only_the_compacted_lane_reads_anew(tmp_path: Path, bench: type[Bench]) -> None:
     go = (Use((job("read"), job("look"))), Use((job("again"),)), Say("Done."))
     play = Play(go, read=LONG_JOB, look=(*READING[:2], Say("Fine.")), again=(READING[0], Say("Fine.")))
@@ -269,7 +271,7 @@ async def test_who_switched_it_off_has_a_task_that_says_it_filled_the_window(tmp
     assert session.state.messages[-1].text == "Done."
 
 
-@pytest.mark.parametrize("bench", [pytest.param(ClaudeBench, marks=pytest.mark.slow), ChatBench])
+@pytest.mark.parametrize("bench", [ClaudeBench, ChatBench])
 async def test_a_call_that_the_provider_refuses_as_too_long_is_made_again_behind_a_summary(
     tmp_path: Path, bench: type[Bench]
 ) -> None:
