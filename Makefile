@@ -33,7 +33,7 @@ test: $(DEV)
 	$(VENV)/bin/lint-imports
 	$(PY) -m pytest -n 3 --dist worksteal
 
-check: $(DEV)  ## the everyday part, under 90 seconds
+check: $(DEV)  ## the everyday part, in under two minutes
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
